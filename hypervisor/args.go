@@ -1,0 +1,21 @@
+package hypervisor
+
+import "github.com/boxkiln/boxkiln/internal/schema"
+
+// BootArgs are the template arguments about what is typed at the machine; every driver with a keyboard shares them.
+// Source: packer-plugin-sdk bootcommand/config.go.
+type BootArgs struct {
+	BootCommand          []string        `json:"boot_command" doc:"Keys to type, joined without a separator; see the boot command grammar." arg:"late" guest:"yes"`
+	BootWait             schema.Duration `json:"boot_wait" doc:"How long to wait after power-on before typing; -1s for not at all. Default 10s." guest:"no"`
+	BootKeyInterval      schema.Duration `json:"boot_key_interval" doc:"Shortest time between two key events. Default: measured for the driver." guest:"no"`
+	BootKeygroupInterval schema.Duration `json:"boot_keygroup_interval" doc:"Pause after each group of keys (VirtualBox)." guest:"no"`
+	DisableVNC           bool            `json:"disable_vnc" doc:"Taken for Packer templates: type nothing." guest:"no"`
+	BootSteps            [][]string      `json:"boot_steps" doc:"Pairs of keys and description, instead of boot_command." arg:"late" guest:"yes"`
+}
+
+// ShutdownArgs are the template arguments about powering the guest off. Source: packer-plugin-sdk shutdowncommand.
+type ShutdownArgs struct {
+	ShutdownCommand string          `json:"shutdown_command" doc:"Command that powers the guest off; without one ACPI is used." arg:"late" guest:"no"`
+	ShutdownTimeout schema.Duration `json:"shutdown_timeout" doc:"How long a shutdown may take. Default 5m." guest:"no"`
+	DisableShutdown bool            `json:"disable_shutdown" doc:"Run no command: the guest powers itself off." guest:"no"`
+}
