@@ -1,0 +1,86 @@
+package fs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"os"
+	"path/filepath"
+
+	"github.com/boxkiln/boxkiln/boxregistry/blob"
+	"github.com/boxkiln/boxkiln/internal/fsx"
+)
+
+// writer hashes and writes in one pass.
+type writer struct {
+	store *Store
+	file  stagedFile
+	hash  hash.Hash
+	done  bool
+}
+
+func newWriter(s *Store, f stagedFile) *writer {
+	return &writer{store: s, file: f, hash: sha256.New()}
+}
+
+// Write implements io.Writer.
+func (w *writer) Write(p []byte) (int, error) {
+	n, err := w.file.Write(p)
+	w.hash.Write(p[:n])
+	return n, spaceError(err)
+}
+
+// Commit implements blob.Writer. Content that is stored already is renamed over, which changes nothing, or mends a
+// file that was damaged.
+func (w *writer) Commit(ctx context.Context, want blob.Digest) (blob.Info, error) {
+	if w.done {
+		return blob.Info{}, os.ErrClosed
+	}
+	if err := context.Cause(ctx); err != nil {
+		return blob.Info{}, err
+	}
+	got := blob.Digest(hex.EncodeToString(w.hash.Sum(nil)))
+	if want != "" && want != got {
+		return blob.Info{}, fmt.Errorf("%w: received %s, announced %s", blob.ErrDigestMismatch, got, want)
+	}
+	if err := w.file.Sync(); err != nil {
+		return blob.Info{}, fmt.Errorf("sync blob %s: %w", got, spaceError(err))
+	}
+	path, err := w.store.path(got)
+	if err != nil {
+		return blob.Info{}, err
+	}
+	if err := w.publish(path); err != nil {
+		return blob.Info{}, fmt.Errorf("store blob %s: %w", got, spaceError(err))
+	}
+	return w.store.Stat(context.WithoutCancel(ctx), got)
+}
+
+// publish gives the synced file its name and makes the name durable.
+func (w *writer) publish(path string) error {
+	bucket := filepath.Dir(path)
+	if err := os.Mkdir(bucket, 0o755); err == nil {
+		if err := fsx.SyncDir(w.store.dir); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if err := w.store.rename(w.file.Name(), path); err != nil {
+		return err
+	}
+	w.done = true
+	return errors.Join(w.file.Close(), fsx.SyncDir(bucket))
+}
+
+// Close implements blob.Writer.
+func (w *writer) Close() error {
+	if w.done {
+		return nil
+	}
+	w.done = true
+	return errors.Join(w.file.Close(), os.Remove(w.file.Name()))
+}
