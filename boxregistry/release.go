@@ -1,0 +1,94 @@
+package boxregistry
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/boxkiln/boxkiln/boxregistry/blob"
+)
+
+// State says who can see a version and whether it can change.
+type State string
+
+const (
+	// Draft is where every version begins: files may be added, and replaced on request; nobody but its makers sees it.
+	// A crash leaves a draft a draft.
+	Draft State = "draft"
+	// Released is entered once, from Draft, when the version has at least one file. Clients see it; it never changes.
+	Released State = "released"
+	// Revoked is entered once, from Released, and is final: clients no longer see the version, its number stays used.
+	Revoked State = "revoked"
+)
+
+// Box is a named series of versions.
+type Box struct {
+	Name             Name
+	ShortDescription string // one line
+	Description      string // Markdown
+	Created          time.Time
+	Updated          time.Time // when a version was last added, completed, released or revoked
+	Releases         []Release // highest version first
+}
+
+// Release is one version of a box.
+type Release struct {
+	Version     Version
+	State       State
+	Description string // release notes, Markdown
+	Created     time.Time
+	Released    time.Time // zero while a draft
+	Revoked     time.Time // zero unless revoked
+	Files       []File    // by provider, then by architecture with the default last
+}
+
+// File is the box file of one provider and architecture in a version.
+type File struct {
+	Provider     Provider
+	Architecture Architecture
+	Default      bool // the architecture that clients without architectures get; one per provider and version
+	Digest       blob.Digest
+	Size         int64           // of the .box file, bytes
+	UnpackedSize int64           // of its entries together, bytes; 0 when not known
+	VirtualSize  int64           // of the guest's disks together, bytes; 0 when not known
+	Firmware     string          // "bios" or "uefi"; empty when not known
+	Provenance   json.RawMessage // what it was built from; null when it was not built here
+	Published    time.Time
+	Smoke        Smoke
+}
+
+// Smoke is the outcome of booting a packed file once and logging in. The zero value means that nobody tried.
+type Smoke struct {
+	Passed bool
+	Detail string    // why it failed, or what was seen
+	At     time.Time // zero when it was not tried
+}
+
+// Tried reports whether the file was ever booted.
+func (s Smoke) Tried() bool { return !s.At.IsZero() }
+
+// Publication is one file on its way into a version, with what is needed when its box or version is new.
+type Publication struct {
+	Box                Name
+	BoxDescription     string // of a new box; ignored when the box exists
+	Version            Version
+	VersionDescription string // of a new version; ignored when the version exists
+	File               File   // Digest and Size must be those of a stored blob; Published and Smoke are ignored
+	Replace            bool   // put the file in the place of another one in a draft
+}
+
+// Summary is one line in a list of boxes.
+type Summary struct {
+	Name             Name
+	ShortDescription string
+	Newest           Version    // highest released version; zero when there is none
+	Providers        []Provider // of the newest version, sorted
+	Size             int64      // of the newest version's files together, bytes
+	Updated          time.Time
+}
+
+// Resolved is the file that a name, a requirement, a provider and an architecture lead to.
+type Resolved struct {
+	Box     Name
+	Version Version
+	File    File
+}
