@@ -1,0 +1,129 @@
+// Package hypervisortest is the conformance suite of the hypervisor port.
+//
+// A driver's test fills in a [Suite] and calls its Run. The suite knows no driver: it makes machines from the specs that
+// it is given, drives them through the port and compares what comes back with the contract in package hypervisor. What a
+// driver cannot do (a keyboard, a way to crash a guest) is left out of the Suite and skipped with a reason.
+package hypervisortest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/boxkiln/boxkiln/hypervisor"
+)
+
+// Suite describes a driver to the tests. New, Foreign, Ending and Lasting are required.
+type Suite struct {
+	// New returns a driver of installation A. Each call may return the same one or a new one over the same hypervisor,
+	// as after a restart of the daemon. The test function closes it if that is needed.
+	New func(t *testing.T) hypervisor.Driver
+	// Foreign returns a driver of another installation over the same hypervisor.
+	Foreign func(t *testing.T) hypervisor.Driver
+	// Ending returns a spec, with a fresh Name and Dir and the tag of installation A, whose guest powers itself off
+	// soon after it was started.
+	Ending func(t *testing.T) hypervisor.Spec
+	// Lasting is like Ending, for a guest that runs until it is stopped.
+	Lasting func(t *testing.T) hypervisor.Spec
+	// ForeignTag makes a spec belong to the installation of Foreign.
+	ForeignTag func(spec hypervisor.Spec) hypervisor.Spec
+	// Crash ends a running guest of Lasting in an unclean way, without using the port. Nil: skipped.
+	Crash func(t *testing.T, m hypervisor.Machine)
+	// GuestPort is a port in Lasting's Network.Forward; 0 skips the test of Guest.
+	GuestPort int
+	// ACPI says that the guest of Lasting powers itself off when it is asked to.
+	ACPI bool
+	// Timeout bounds each test; 60 s if it is 0.
+	Timeout time.Duration
+}
+
+// Run runs every test of the suite as a subtest.
+func (s Suite) Run(t *testing.T) {
+	t.Helper()
+	for _, c := range []struct {
+		name string
+		test func(*testing.T, run)
+	}{
+		{"probe", testProbe},
+		{"create is idempotent", testCreateTwice},
+		{"create refuses a foreign name", testCreateForeign},
+		{"open", testOpen},
+		{"list", testList},
+		{"states", testStates},
+		{"start twice", testStartTwice},
+		{"wait for power-off", testWaitClean},
+		{"wait for a crash", testWaitCrash},
+		{"wait for a destroyed machine", testWaitDestroyed},
+		{"wait is cancelled", testWaitCancelled},
+		{"shutdown", testShutdown},
+		{"destroy", testDestroy},
+		{"guest", testGuest},
+		{"export", testExport},
+		{"export of a running machine", testExportRunning},
+		{"keyboard", testKeyboard},
+		{"screen", testScreen},
+		{"serial port", testSerial},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, s.start(t)) })
+	}
+}
+
+// run is one test of the suite: its context and its driver.
+type run struct {
+	Suite
+	ctx    context.Context
+	driver hypervisor.Driver
+}
+
+func (s Suite) start(t *testing.T) run {
+	timeout := s.Timeout
+	if timeout == 0 {
+		timeout = time.Minute
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	t.Cleanup(cancel)
+	return run{Suite: s, ctx: ctx, driver: s.New(t)}
+}
+
+// create makes a machine that is destroyed when the test ends.
+func (r run) create(t *testing.T, spec hypervisor.Spec) hypervisor.Machine {
+	t.Helper()
+	m, err := r.driver.Create(r.ctx, spec)
+	if err != nil {
+		t.Fatalf("Create: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), time.Minute)
+		defer cancel()
+		if err := m.Destroy(ctx); err != nil {
+			t.Errorf("Destroy when the test ended: %v", err)
+		}
+	})
+	return m
+}
+
+// started makes a running machine.
+func (r run) started(t *testing.T, spec hypervisor.Spec) hypervisor.Machine {
+	t.Helper()
+	m := r.create(t, spec)
+	if err := m.Start(r.ctx); err != nil {
+		t.Fatalf("Start: %v", err)
+	}
+	return m
+}
+
+func (r run) wantState(t *testing.T, m hypervisor.Machine, want hypervisor.State) {
+	t.Helper()
+	got, err := m.State(r.ctx)
+	if err != nil || got != want {
+		t.Fatalf("State = %q, %v; want %q", got, err, want)
+	}
+}
+
+func wantError(t *testing.T, what string, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Fatalf("%s: error %v; want one that wraps %q", what, got, want)
+	}
+}
