@@ -92,3 +92,51 @@ type Resolved struct {
 	Version Version
 	File    File
 }
+
+// ListQuery chooses boxes for a page.
+type ListQuery struct {
+	Search      string // a part of "org/box" or of the short description, in any case
+	NewestFirst bool   // most recently updated first; otherwise by name
+	Limit       int    // how many at most
+	Offset      int    // how many to pass over
+}
+
+// Visible is the versions that clients may see, highest first: released, with at least one file.
+func (b Box) Visible() []Release {
+	var out []Release
+	for _, r := range b.Releases {
+		if r.State == Released && len(r.Files) > 0 {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Release finds a version by its number, however that is written.
+func (b Box) Release(v Version) (Release, bool) {
+	for _, r := range b.Releases {
+		if r.Version.Compare(v) == 0 {
+			return r, true
+		}
+	}
+	return Release{}, false
+}
+
+// File finds the file of a provider as Vagrant's own choice does: the architecture itself, else a file for an unknown
+// one; with an empty architecture the provider's default.
+func (r Release) File(p Provider, a Architecture) (File, bool) {
+	var fallback File
+	found := false
+	for _, f := range r.Files {
+		if f.Provider != p {
+			continue
+		}
+		if f.Architecture == a || a == "" && f.Default {
+			return f, true
+		}
+		if f.Architecture == UnknownArchitecture {
+			fallback, found = f, true
+		}
+	}
+	return fallback, found
+}
