@@ -1,0 +1,50 @@
+# `make` alone prints this help: the text after ## on a line is what it shows.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+ISO     := build/iso/debian12-mini.iso
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/boxkiln
+	$(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/boxkiln ./cmd/boxkiln
+
+.PHONY: iso
+iso: ## make the small Debian installer CD that demo and tests boot
+	@test/setup/packages.sh iso
+	@test/iso/make-iso.sh $(ISO)
+
+.PHONY: demo
+demo: ## build a box from that CD, publish it and serve it (ONESHOT=1: stop after proving the download)
+	@test/setup/packages.sh demo
+	@$(MAKE) --no-print-directory build iso
+	@test/setup/libvirt.sh
+	@ONESHOT=$(ONESHOT) test/demo.sh
+
+.PHONY: test
+test: ## install what the tests need and run them all, real guests included
+	@test/test.sh
+
+.PHONY: check
+check: ## formatting, vet, lint and the quick tests with the race detector
+	@test/check.sh
+
+.PHONY: bench-packer
+bench-packer: ## the same template under Packer and Boxkiln, in turn (RUNS=n)
+	@test/setup/packages.sh test
+	@$(MAKE) --no-print-directory build iso
+	@test/setup/libvirt.sh
+	@test/bench/packer.sh $(RUNS)
+
+.PHONY: deps
+deps: ## install the Debian packages for building, demo and tests
+	@test/setup/packages.sh test
+
+.PHONY: clean
+clean: ## remove bin/ and build/
+	rm -rf bin build
