@@ -140,3 +140,10 @@ func (r Release) File(p Provider, a Architecture) (File, bool) {
 	}
 	return fallback, found
 }
+
+// Path is where the registry serves the file of a version for as long as the version is released. The digest in it
+// makes sure that what a client resumes is what it began: other bytes have another path.
+func (f File) Path(n Name, v Version) string {
+	return "/" + n.Org() + "/boxes/" + n.Box() + "/versions/" + v.String() + "/providers/" + string(f.Provider) + "/" +
+		string(f.Architecture) + "/" + f.Digest.Short() + "/vagrant.box"
+}
