@@ -12,11 +12,9 @@ package vagrantapi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -35,38 +33,28 @@ type Boxes interface {
 
 // Options are the things that depend on where the registry runs.
 type Options struct {
-	// BaseURL is what clients reach the registry under, for example "https://boxes.example.org". When it is empty,
-	// URLs are made from the Host header of each request; set it behind a proxy that ends TLS.
-	BaseURL string
+	// BaseURL begins every download URL; the zero value takes the host that the client asked.
+	BaseURL boxregistry.BaseURL
 	// Page answers browsers at /org/box; with nil they get the catalog too.
 	Page gin.HandlerFunc
-	// Logger gets the causes of answers with status 500.
+	// Logger gets the causes of answers with status 500; slog.Default() when it is nil.
 	Logger *slog.Logger
 }
 
 // API answers the Vagrant client. Make it with New.
 type API struct {
 	boxes Boxes
-	base  string
+	base  boxregistry.BaseURL
 	page  gin.HandlerFunc
 	log   *slog.Logger
 }
 
-// New checks the options and makes the API; Register mounts it.
-func New(boxes Boxes, o Options) (*API, error) {
-	if o.BaseURL != "" {
-		u, err := url.Parse(o.BaseURL)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, fmt.Errorf("base URL %q: want http:// or https:// and a host", o.BaseURL)
-		}
-		if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-			return nil, fmt.Errorf("base URL %q: the registry needs a host or port of its own, with no path; vagrant cloud would ask elsewhere", o.BaseURL)
-		}
-	}
+// New makes the API; Register mounts it.
+func New(boxes Boxes, o Options) *API {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &API{boxes: boxes, base: strings.TrimRight(o.BaseURL, "/"), page: o.Page, log: o.Logger}, nil
+	return &API{boxes: boxes, base: o.BaseURL, page: o.Page, log: o.Logger}
 }
 
 // Register mounts the catalog and the downloads at the root of r; a registry cannot live under a path. Wrap the whole
@@ -104,19 +92,6 @@ func collapse(path string) string {
 		}
 	}
 	return b.String()
-}
-
-// baseURL is the scheme and host that the client used, or the configured ones. Headers of proxies are not believed:
-// whoever sends them chooses where Vagrant downloads from.
-func (a *API) baseURL(r *http.Request) string {
-	if a.base != "" {
-		return a.base
-	}
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host
 }
 
 // failure is the body of every error, in the shape that Vagrant Cloud's clients print.

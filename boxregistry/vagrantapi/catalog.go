@@ -100,7 +100,7 @@ func (a *API) catalog(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	body, err := json.Marshal(newCatalog(box, a.baseURL(c.Request), oldClient.MatchString(c.GetHeader("User-Agent"))))
+	body, err := json.Marshal(newCatalog(box, a.base.For(c.Request), oldClient.MatchString(c.GetHeader("User-Agent"))))
 	if err != nil {
 		a.fail(c, err)
 		return

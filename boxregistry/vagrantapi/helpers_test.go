@@ -54,10 +54,7 @@ func setup(t *testing.T, o Options, wrap func(http.Handler) http.Handler) *bundl
 		t.Fatal(err)
 	}
 	o.Logger = slog.New(slog.NewTextHandler(b.log, nil))
-	api, err := New(b.Registry, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	api := New(b.Registry, o)
 	engine := gin.New()
 	engine.GET("/builds/:id", func(c *gin.Context) { c.String(http.StatusOK, "a build") }) // a neighbour, as in the daemon
 	api.Register(engine)
