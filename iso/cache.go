@@ -56,12 +56,12 @@ type Progress func(Status)
 
 // Config is what a Cache needs. Only Dir is required.
 type Config struct {
-	Dir     string           // made if it does not exist
-	Client  *http.Client     // must not have a Timeout, which would cut long downloads; nil for a client of its own
-	Stall   time.Duration    // how long a server may be silent; 0 for 30 s
-	Retries int              // attempts in a row without a new byte before a URL is given up; 0 for 5
-	Now     func() time.Time // nil for time.Now
-	Backoff func(attempt int) time.Duration
+	Dir     string                          // made if it does not exist
+	Client  *http.Client                    // must not have a Timeout, which would cut long downloads; nil for a client of its own
+	Stall   time.Duration                   // how long a server may be silent; 0 for 30 s
+	Retries int                             // attempts in a row without a new byte before a URL is given up; 0 for 5
+	Now     func() time.Time                // nil for time.Now
+	Backoff func(attempt int) time.Duration // before the next attempt, counted from 0; nil for 0.5 s doubling up to 10 s
 	Free    func(dir string) (int64, error) // bytes that may still be written in dir; nil asks the file system
 }
 
@@ -135,6 +135,19 @@ func (c *Cache) Fetch(ctx context.Context, src Source, p Progress) (File, error)
 		}
 	}
 	return File{}, errors.Join(errs...)
+}
+
+// Sweep removes the unfinished downloads in the cache's directory that nobody has gone on with since a given time.
+func (c *Cache) Sweep(before time.Time) error {
+	partials, err := filepath.Glob(filepath.Join(c.cfg.Dir, "*"+partialSuffix))
+	for _, p := range partials {
+		info, statErr := os.Stat(p)
+		if statErr != nil || !info.ModTime().Before(before) {
+			continue // gone meanwhile, or in use
+		}
+		err = errors.Join(err, removePartial(p))
+	}
+	return err
 }
 
 // fetchURL gets the medium from one of its URLs.

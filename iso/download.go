@@ -38,8 +38,11 @@ type partialState struct {
 	Size int64 `json:"size,omitempty"` // of the whole medium, 0 if the server did not say
 }
 
+// partialSuffix ends the name of an unfinished download.
+const partialSuffix = ".partial"
+
 func (d *download) partialPath() string {
-	return d.target + "." + nameFor(d.loc.url.String())[:12] + ".partial"
+	return d.target + "." + nameFor(d.loc.url.String())[:12] + partialSuffix
 }
 
 func (d *download) statePath() string { return d.partialPath() + ".json" }
@@ -52,6 +55,12 @@ func (d *download) run(ctx context.Context) (seal, error) {
 	}
 	defer d.file.Close()
 	d.sum = newHashes(d.want.Algorithm)
+	if d.want.Hex == "" {
+		// After a power failure a file may have its length and not its bytes; without a checksum nobody would notice.
+		if err := d.truncate(); err != nil {
+			return seal{}, err
+		}
+	}
 	offset, state := d.findPartial()
 	d.resumed, d.reached = offset > 0, offset
 
@@ -60,7 +69,7 @@ func (d *download) run(ctx context.Context) (seal, error) {
 	})
 	if err != nil {
 		if info, statErr := d.file.Stat(); statErr == nil && info.Size() == 0 {
-			err = errors.Join(err, d.discard())
+			err = errors.Join(err, removePartial(d.partialPath()))
 		}
 		return seal{}, err
 	}
@@ -270,10 +279,10 @@ func (d *download) finish(state partialState) (seal, error) {
 	return s, os.Remove(d.statePath())
 }
 
-// discard removes the partial file and what is known about it.
-func (d *download) discard() error {
-	err := os.Remove(d.partialPath())
-	if stateErr := os.Remove(d.statePath()); !errors.Is(stateErr, os.ErrNotExist) {
+// removePartial removes an unfinished download and what is known about it.
+func removePartial(path string) error {
+	err := os.Remove(path)
+	if stateErr := os.Remove(path + ".json"); !errors.Is(stateErr, os.ErrNotExist) {
 		err = errors.Join(err, stateErr)
 	}
 	return err
