@@ -1,0 +1,168 @@
+package sshguest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+)
+
+// reached is a connection whose server has said that it speaks SSH.
+type reached struct {
+	net.Conn        // reads the banner again
+	addr     string // host:port
+	banner   string // without the line end
+}
+
+// prober looks for an SSH server until one answers.
+type prober struct {
+	cfg   Config
+	route *route
+	find  Finder
+	seen  *observer
+
+	finding sync.Mutex // held while find runs, which need not be safe for use by several goroutines
+}
+
+// reach starts a try every Poll, since one that hangs tells nothing about the next: the kernel resends its first packet
+// only after 1, 3, 7, 15 s, and QEMU's user network accepts connections before the guest has a network at all. The first
+// try that sees a banner ends the others. An error means that ctx has ended, or that
+// there is no way to the guest.
+func (p *prober) reach(ctx context.Context) (*reached, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	found := make(chan *reached)
+	tick := time.NewTicker(p.cfg.Poll)
+	defer tick.Stop()
+	for {
+		wg.Go(func() {
+			c := p.try(ctx, cancel)
+			if c == nil {
+				return
+			}
+			select {
+			case found <- c:
+			case <-ctx.Done():
+				_ = c.Close()
+			}
+		})
+		select {
+		case c := <-found:
+			return c, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// try makes one connection, up to the banner. It returns nil if that did not work, after telling why.
+func (p *prober) try(ctx context.Context, giveUp context.CancelCauseFunc) *reached {
+	if !p.finding.TryLock() {
+		return nil
+	}
+	addr, err := p.find(ctx)
+	p.finding.Unlock()
+	see := func(o Observation) {
+		if ctx.Err() == nil { // what a cancelled try saw is no news
+			o.Addr, o.Port = addr, p.cfg.port()
+			p.seen.see(o)
+		}
+	}
+	if err != nil {
+		see(Observation{Kind: NoAddress, Err: err})
+		return nil
+	}
+	conn, err := p.dial(ctx, addr, see)
+	if errors.Is(err, errBastion) {
+		giveUp(err)
+		return nil
+	}
+	if err != nil {
+		see(Observation{Kind: classify(err), Err: err})
+		return nil
+	}
+	c, err := awaitBanner(ctx, conn, see)
+	if err != nil {
+		see(Observation{Kind: NoBanner})
+		_ = conn.Close()
+		return nil
+	}
+	c.addr = addr
+	return c
+}
+
+func (p *prober) dial(ctx context.Context, addr string, see func(Observation)) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	slow := time.AfterFunc(patience, func() { see(Observation{Kind: NoAnswer}) })
+	defer slow.Stop()
+	return p.route.dial(ctx, addr)
+}
+
+// awaitBanner reads the identification of the server, RFC 4253, section 4.2.
+func awaitBanner(ctx context.Context, conn net.Conn, see func(Observation)) (*reached, error) {
+	ctx, cancel := context.WithTimeout(ctx, bannerLimit) // channels through a bastion know no deadlines
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	slow := time.AfterFunc(patience, func() { see(Observation{Kind: NoBanner}) })
+	defer slow.Stop()
+	r := bufio.NewReaderSize(conn, 4096)
+	line, err := readBanner(r)
+	if err != nil {
+		return nil, err
+	}
+	if !stop() {
+		return nil, context.Cause(ctx)
+	}
+	text := strings.TrimRight(string(line), "\r\n")
+	see(Observation{Kind: Banner, Text: printable(text)})
+	return &reached{Conn: &replayed{Conn: conn, r: io.MultiReader(bytes.NewReader(line), r)}, banner: text}, nil
+}
+
+var errNoBanner = errors.New("the server sent no SSH identification")
+
+// readBanner skips the lines that a server may send before its identification; the limit is that of OpenSSH.
+func readBanner(r *bufio.Reader) ([]byte, error) {
+	for range 1024 {
+		line, err := r.ReadSlice('\n')
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errNoBanner, err)
+		}
+		if bytes.HasPrefix(line, []byte("SSH-")) {
+			return bytes.Clone(line), nil
+		}
+	}
+	return nil, errNoBanner
+}
+
+// printable keeps a hostile server from writing control characters to a terminal.
+func printable(s string) string {
+	if len(s) > 255 {
+		s = s[:255]
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// replayed is a connection some of whose bytes were read before.
+type replayed struct {
+	net.Conn
+	r io.Reader
+}
+
+// Read returns first what was read before.
+func (c *replayed) Read(p []byte) (int, error) { return c.r.Read(p) }
