@@ -165,7 +165,7 @@ func (l *lister) addDir(arg, name, root string) {
 }
 
 // maxEntries bounds one list, because two symbolic links to their own directory make a tree without end.
-const maxEntries = 65536
+const maxEntries = 20000
 
 // isGlob tells a glob from a name as Packer does.
 func isGlob(name string) bool { return strings.ContainsAny(name, "*?[") }
