@@ -232,12 +232,22 @@ const (
 
 // File is one file of an artifact.
 type File struct {
-	Path        string `json:"path"`
+	Path string `json:"path"` // where it lies on this host
+	// Dest is where the template wants it, as written there; empty if that is Path.
+	Dest        string `json:"dest,omitempty"`
 	Role        Role   `json:"role"`
 	Format      string `json:"format,omitempty"`
 	Size        int64  `json:"size"`
 	VirtualSize int64  `json:"virtual_size,omitempty"` // of a disk, bytes
 	SHA256      string `json:"sha256,omitempty"`
+}
+
+// Name is the file as its user knows it: Dest, or else Path.
+func (f File) Name() string {
+	if f.Dest != "" {
+		return f.Dest
+	}
+	return f.Path
 }
 
 // RemoteID is a thing that a cloud keeps, such as an AMI in a region.
@@ -255,4 +265,11 @@ type Artifact struct {
 	UEFI    bool       `json:"uefi,omitempty"`
 	Files   []File     `json:"files,omitempty"`
 	IDs     []RemoteID `json:"ids,omitempty"`
+}
+
+// SeedHost is the ability of a Driver to tell where the seed server of a machine has to listen (bind) and under which
+// address the guest sees it (seen), before the machine exists. Without it the driver's guests see this host's loopback
+// as 10.0.2.2, as under user networking.
+type SeedHost interface {
+	SeedHost(ctx context.Context, spec Spec) (bind, seen string, err error)
 }

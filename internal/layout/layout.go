@@ -13,8 +13,8 @@
 //	DATA/blobs/                 files of boxes, by digest
 //	DATA/staging/               uploads that are not complete
 //	DATA/checkpoints/<fp>/      frozen machines
-//	DATA/builds/<id>/           plan.json, files.json, secrets
-//	DATA/builds/<id>/attempt-N/ log, serial, screen.png, timeline.json, work/, outputs/
+//	DATA/builds/<id>/           plan.json, files.json, secrets, log
+//	DATA/builds/<id>/attempt-N/ serial, screen.png, timeline.json, work/, outputs/, scratch/
 //
 // QEMU under the system libvirt daemon runs as a user of its own (libvirt-qemu), which must be able to pass through every
 // folder above a disk. So the folders on the way to disks are 0711: passed through by everybody, listed by their owner
@@ -107,6 +107,12 @@ func (d Dir) Socket() (string, error) {
 			path, len(path), maxSocketPath, EnvData)
 	}
 	return path, nil
+}
+
+// Holds tells whether path lies below the directory.
+func (d Dir) Holds(path string) bool {
+	rel, err := filepath.Rel(d.root, path)
+	return err == nil && rel != "." && filepath.IsLocal(rel)
 }
 
 // Inputs holds the files that templates name, by digest.
@@ -220,6 +226,9 @@ func (b Build) Files() string { return filepath.Join(b.dir, "files.json") }
 // Secrets holds the sealed values of the sensitive arguments, mode [SecretMode].
 func (b Build) Secrets() string { return filepath.Join(b.dir, "secrets") }
 
+// Log is the log of the build over all its runs, an event on each line.
+func (b Build) Log() string { return filepath.Join(b.dir, "log") }
+
 // Attempt names the files of the n-th run of the build, counted from 1.
 func (b Build) Attempt(n int) Attempt {
 	return Attempt{filepath.Join(b.dir, "attempt-"+strconv.Itoa(n))}
@@ -233,9 +242,6 @@ type Attempt struct{ dir string }
 
 // Path is the folder itself.
 func (a Attempt) Path() string { return a.dir }
-
-// Log is the log of the run, an event on each line.
-func (a Attempt) Log() string { return filepath.Join(a.dir, "log") }
 
 // Serial is what the guest wrote to its first serial port.
 func (a Attempt) Serial() string { return filepath.Join(a.dir, "serial") }
@@ -252,12 +258,15 @@ func (a Attempt) Work() string { return filepath.Join(a.dir, "work") }
 // Outputs is where the run puts what it makes, until that is fetched or published.
 func (a Attempt) Outputs() string { return filepath.Join(a.dir, "outputs") }
 
-// Make creates the folder with those of the machine and of the outputs.
+// Scratch is the folder for intermediate files and the temporary key. It goes when the run ends.
+func (a Attempt) Scratch() string { return filepath.Join(a.dir, "scratch") }
+
+// Make creates the folder with those of the machine, of the outputs and for intermediate files.
 func (a Attempt) Make() error {
 	for _, dir := range []string{a.dir, a.Work(), a.Outputs()} {
 		if err := makeDir(dir, PassMode); err != nil {
 			return err
 		}
 	}
-	return nil
+	return makeDir(a.Scratch(), PrivateMode)
 }

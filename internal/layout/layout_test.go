@@ -75,13 +75,13 @@ func TestPaths(t *testing.T) {
 	got := []string{
 		d.DB(), d.Lock(), socket, d.Key(), d.Inputs(), d.Media(), d.Blobs(), d.Staging(), d.Checkpoints(), checkpoint, d.Builds(),
 		b.Path(), b.Plan(), b.Files(), b.Secrets(),
-		a.Path(), a.Log(), a.Serial(), a.Screen(), a.Timeline(), a.Work(), a.Outputs(),
+		a.Path(), b.Log(), a.Serial(), a.Screen(), a.Timeline(), a.Work(), a.Outputs(),
 	}
 	want := []string{
 		"/data/boxkiln.db", "/data/lock", "/data/daemon.sock", "/data/key", "/data/inputs", "/data/media", "/data/blobs",
 		"/data/staging", "/data/checkpoints", "/data/checkpoints/abc123", "/data/builds",
 		"/data/builds/01j9z3", "/data/builds/01j9z3/plan.json", "/data/builds/01j9z3/files.json", "/data/builds/01j9z3/secrets",
-		"/data/builds/01j9z3/attempt-2", "/data/builds/01j9z3/attempt-2/log", "/data/builds/01j9z3/attempt-2/serial",
+		"/data/builds/01j9z3/attempt-2", "/data/builds/01j9z3/log", "/data/builds/01j9z3/attempt-2/serial",
 		"/data/builds/01j9z3/attempt-2/screen.png", "/data/builds/01j9z3/attempt-2/timeline.json",
 		"/data/builds/01j9z3/attempt-2/work", "/data/builds/01j9z3/attempt-2/outputs",
 	}

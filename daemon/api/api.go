@@ -1,0 +1,327 @@
+// Package api is the daemon's HTTP interface under /v1: submit builds and their inputs, follow events, fetch outputs,
+// cancel, answer, and manage tokens.
+//
+// Handlers translate between HTTP and a [Service]; they decide nothing about builds. Who asks is decided once, by
+// [Guard]: requests through the daemon's socket are trusted by file permission, others need a token. Every error leaves
+// as wire.ErrorReply with the status that wire.Status gives its code.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/eventlog"
+	"github.com/boxkiln/boxkiln/daemon/store"
+	"github.com/boxkiln/boxkiln/daemon/wire"
+	"github.com/boxkiln/boxkiln/internal/auth"
+	"github.com/boxkiln/boxkiln/internal/sqlitedb"
+)
+
+// Builds is what the handlers need to know of builds. Errors are *wire.Error, or build.ErrNotFound, or ours.
+type Builds interface {
+	Submit(ctx context.Context, who auth.Principal, r wire.SubmitRequest) ([]build.Record, error)
+	Get(ctx context.Context, id build.ID) (wire.BuildReply, error)
+	List(ctx context.Context, f store.Filter) ([]build.Record, error)
+	Cancel(ctx context.Context, id build.ID) (build.State, error)
+	Answer(ctx context.Context, id build.ID, answer string) error
+	Follow(ctx context.Context, id build.ID, offset int64, fn func(eventlog.Line) error) error
+	Outputs(ctx context.Context, id build.ID) ([]wire.Output, error)
+	OpenOutput(ctx context.Context, id build.ID, n int) (io.ReadSeekCloser, wire.Output, error)
+}
+
+// Inputs takes the contents that plans name.
+type Inputs interface {
+	Missing(digests []string) ([]string, error)
+	Put(digest string, r io.Reader) error
+}
+
+// Tokens manages tokens.
+type Tokens interface {
+	Create(ctx context.Context, name string, scope auth.Scope, expires time.Time) (string, error)
+	List(ctx context.Context) ([]auth.Token, error)
+	Revoke(ctx context.Context, nameOrID string) error
+}
+
+// Server is the set of handlers.
+type Server struct {
+	Builds Builds
+	Inputs Inputs
+	Tokens Tokens
+	Info   wire.Info
+	Log    *slog.Logger
+	Now    func() time.Time
+}
+
+// maxPlans bounds the body of a submission, in bytes.
+const maxPlans = 64 << 20
+
+// Mount adds the routes to r, below /v1.
+func (s *Server) Mount(r gin.IRouter) {
+	v1 := r.Group("/v1", noStore)
+	v1.GET("/info", need(auth.Read), s.info)
+	v1.POST("/inputs/missing", need(auth.Write), s.missing)
+	v1.PUT("/inputs/sha256/:digest", need(auth.Write), s.putInput)
+	v1.POST("/builds", need(auth.Write), s.submit)
+	v1.GET("/builds", need(auth.Read), s.list)
+	v1.GET("/builds/:id", need(auth.Read), s.get)
+	v1.GET("/builds/:id/events", need(auth.Read), s.events)
+	v1.POST("/builds/:id/cancel", need(auth.Write), s.cancel)
+	v1.POST("/builds/:id/answer", need(auth.Write), s.answer)
+	v1.GET("/builds/:id/outputs", need(auth.Read), s.outputs)
+	v1.GET("/builds/:id/outputs/:n", need(auth.Read), s.output)
+	v1.POST("/tokens", need(auth.Admin), s.createToken)
+	v1.GET("/tokens", need(auth.Admin), s.listTokens)
+	v1.DELETE("/tokens/:name", need(auth.Admin), s.revokeToken)
+}
+
+func noStore(c *gin.Context) { c.Header("Cache-Control", "no-store") }
+
+func (s *Server) info(c *gin.Context) {
+	info, who := s.Info, principal(c)
+	info.Local, info.SameUser = who.Local, who.SameUser
+	c.JSON(http.StatusOK, info)
+}
+
+func (s *Server) missing(c *gin.Context) {
+	var req wire.MissingRequest
+	if !s.body(c, &req) {
+		return
+	}
+	missing, err := s.Inputs.Missing(req.Digests)
+	if err != nil {
+		s.fail(c, wire.Errorf(wire.CodeBadRequest, "%w", err))
+		return
+	}
+	c.JSON(http.StatusOK, wire.MissingReply{Missing: missing})
+}
+
+func (s *Server) putInput(c *gin.Context) {
+	if err := s.Inputs.Put(c.Param("digest"), c.Request.Body); err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.Status(http.StatusNoContent)
+}
+
+func (s *Server) submit(c *gin.Context) {
+	var req wire.SubmitRequest
+	if !s.body(c, &req) {
+		return
+	}
+	records, err := s.Builds.Submit(c.Request.Context(), principal(c), req)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.JSON(http.StatusCreated, wire.SubmitReply{Builds: records})
+}
+
+func (s *Server) list(c *gin.Context) {
+	f := store.Filter{Run: c.Query("run"), Box: c.Query("box"), Before: build.ID(c.Query("before"))}
+	for _, st := range c.QueryArray("state") {
+		f.States = append(f.States, build.State(st))
+	}
+	if text := c.Query("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 1000 {
+			s.fail(c, wire.Errorf(wire.CodeBadRequest, "limit %q is not a number from 1 to 1000", text))
+			return
+		}
+		f.Limit = n
+	}
+	records, err := s.Builds.List(c.Request.Context(), f)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.JSON(http.StatusOK, wire.BuildList{Builds: records})
+}
+
+func (s *Server) get(c *gin.Context) {
+	reply, err := s.Builds.Get(c.Request.Context(), build.ID(c.Param("id")))
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.JSON(http.StatusOK, reply)
+}
+
+func (s *Server) cancel(c *gin.Context) {
+	state, err := s.Builds.Cancel(c.Request.Context(), build.ID(c.Param("id")))
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.JSON(http.StatusOK, gin.H{"state": state})
+}
+
+func (s *Server) answer(c *gin.Context) {
+	var req wire.AnswerRequest
+	if !s.body(c, &req) {
+		return
+	}
+	if err := s.Builds.Answer(c.Request.Context(), build.ID(c.Param("id")), req.Answer); err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.Status(http.StatusNoContent)
+}
+
+func (s *Server) outputs(c *gin.Context) {
+	outputs, err := s.Builds.Outputs(c.Request.Context(), build.ID(c.Param("id")))
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.JSON(http.StatusOK, wire.OutputList{Outputs: outputs})
+}
+
+func (s *Server) output(c *gin.Context) {
+	n, err := strconv.Atoi(c.Param("n"))
+	if err != nil {
+		s.fail(c, wire.Errorf(wire.CodeBadRequest, "output %q is not a number", c.Param("n")))
+		return
+	}
+	r, out, err := s.Builds.OpenOutput(c.Request.Context(), build.ID(c.Param("id")), n)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	defer r.Close()
+	c.Header("Content-Type", "application/octet-stream")
+	c.Header("Content-Length", strconv.FormatInt(out.Size, 10))
+	http.ServeContent(c.Writer, c.Request, "", time.Time{}, r)
+}
+
+// writeGrace is how long a reader of events may take for one write before it is cut off; it can come back with its place.
+const writeGrace = 30 * time.Second
+
+// events streams the events of a build as server-sent events. The id of each is the offset after it, and a reader that
+// comes back with Last-Event-ID (or ?offset=) goes on there.
+func (s *Server) events(c *gin.Context) {
+	offset, err := eventOffset(c)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	id := build.ID(c.Param("id"))
+	if _, err := s.Builds.Get(c.Request.Context(), id); err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.Header("Content-Type", "text/event-stream")
+	c.Status(http.StatusOK)
+	c.Writer.Flush()
+	control := http.NewResponseController(c.Writer)
+	err = s.Builds.Follow(c.Request.Context(), id, offset, func(l eventlog.Line) error {
+		if err := control.SetWriteDeadline(s.Now().Add(writeGrace)); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(c.Writer, "id: %d\ndata: %s\n\n", l.Next, l.Event); err != nil {
+			return err
+		}
+		return control.Flush()
+	})
+	if err == nil {
+		_, _ = io.WriteString(c.Writer, "event: end\ndata: {}\n\n") // a reader that has gone needs no end
+		return
+	}
+	s.Log.Debug("reader of events left", "build", id, "err", err)
+}
+
+func eventOffset(c *gin.Context) (int64, error) {
+	text := c.GetHeader("Last-Event-ID")
+	if text == "" {
+		text = c.DefaultQuery("offset", "0")
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return 0, wire.Errorf(wire.CodeBadRequest, "offset %q is not a number", text)
+	}
+	return n, nil
+}
+
+func (s *Server) createToken(c *gin.Context) {
+	var req wire.TokenRequest
+	if !s.body(c, &req) {
+		return
+	}
+	scope, err := auth.ParseScope(req.Scope)
+	if err != nil {
+		s.fail(c, wire.Errorf(wire.CodeBadRequest, "%w", err))
+		return
+	}
+	var expires time.Time
+	if req.Seconds > 0 {
+		expires = s.Now().Add(time.Duration(req.Seconds) * time.Second)
+	}
+	token, err := s.Tokens.Create(c.Request.Context(), req.Name, scope, expires)
+	if err != nil {
+		s.fail(c, wire.Errorf(wire.CodeBadRequest, "%w", err))
+		return
+	}
+	c.JSON(http.StatusCreated, wire.TokenReply{Token: token})
+}
+
+func (s *Server) listTokens(c *gin.Context) {
+	tokens, err := s.Tokens.List(c.Request.Context())
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.JSON(http.StatusOK, gin.H{"tokens": tokens})
+}
+
+func (s *Server) revokeToken(c *gin.Context) {
+	if err := s.Tokens.Revoke(c.Request.Context(), c.Param("name")); err != nil {
+		s.fail(c, wire.Errorf(wire.CodeNotFound, "%w", err))
+		return
+	}
+	c.Status(http.StatusNoContent)
+}
+
+// body reads a JSON body, and answers and returns false if it is none.
+func (s *Server) body(c *gin.Context, into any) bool {
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxPlans)
+	err := c.ShouldBindJSON(into)
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		s.fail(c, wire.Errorf(wire.CodeTooLarge, "the request is larger than %d MiB", maxPlans>>20))
+	case err != nil:
+		s.fail(c, wire.Errorf(wire.CodeBadRequest, "the request is no JSON of the right form: %w", err))
+	}
+	return err == nil
+}
+
+// fail answers with an error. What has no code of its own is ours: it is logged and its text is not sent.
+func (s *Server) fail(c *gin.Context, err error) {
+	e := coded(err)
+	if e.Code == wire.CodeInternal {
+		s.Log.Error("request failed", "method", c.Request.Method, "path", c.Request.URL.Path, "err", err)
+	}
+	c.AbortWithStatusJSON(wire.Status[e.Code], wire.ErrorReply{Error: e})
+}
+
+func coded(err error) *wire.Error {
+	var e *wire.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, build.ErrNotFound):
+		return wire.Errorf(wire.CodeNotFound, "no such build; `boxkiln builds ls` shows them")
+	case errors.Is(err, sqlitedb.ErrDiskFull), strings.Contains(err.Error(), "no space left on device"):
+		return wire.Errorf(wire.CodeDiskFull, "the daemon's disk is full: %w", err)
+	}
+	return wire.Errorf(wire.CodeInternal, "internal error; the daemon's log has the details")
+}

@@ -1,0 +1,230 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// Step is one named stage of a build. It has no clean-up: what it does outside this process is in the ledger before it is
+// done, and connections are closed by the session.
+type Step struct {
+	Name    string
+	Timeout time.Duration // 0: none of its own
+	Do      func(ctx context.Context, s *Session) error
+}
+
+// StepError says which step ended a build.
+type StepError struct {
+	Step string
+	Err  error
+}
+
+func (e *StepError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what went wrong.
+func (e *StepError) Unwrap() error { return e.Err }
+
+// TimeoutError is the cause of a context whose step took too long.
+type TimeoutError struct {
+	Step  string
+	Limit time.Duration
+}
+
+func (e *TimeoutError) Error() string { return fmt.Sprintf("%s took longer than %s", e.Step, e.Limit) }
+
+// cleanupGrace bounds how long the end of a build may take after it was cancelled.
+const cleanupGrace = 2 * time.Minute
+
+// Engine runs the steps of builds. One engine serves all builds of a daemon.
+type Engine struct {
+	Reapers Reapers
+	Now     func() time.Time
+	// Diagnose looks at a failed build while its machine still exists and returns what helps to understand it: the last
+	// screen, the serial log. It may be nil.
+	Diagnose func(ctx context.Context, s *Session, err error) error
+	// ErrorCleanup runs the error-cleanup-provisioner of a plan. It may be nil.
+	ErrorCleanup func(ctx context.Context, s *Session) error
+	// StepChanged records where a build is; it may be nil.
+	StepChanged func(ctx context.Context, s *Session, step string, phase StepPhase, took time.Duration)
+}
+
+// Result is how an attempt ended.
+type Result struct {
+	State State
+	Step  string // the step that ended it, if it did not succeed
+	Err   error
+}
+
+// Run does the steps in order and cleans up: after it returns, the ledger holds nothing of this attempt, unless the user
+// asked to leave it (-on-error=abort) or something could not be removed, which the result's error says.
+func (e *Engine) Run(parent context.Context, s *Session, steps []Step) Result {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	s.mu.Lock()
+	s.abort = cancel
+	s.mu.Unlock()
+
+	err := e.steps(ctx, s, steps)
+	result := Result{State: outcome(err, context.Cause(ctx)), Err: err}
+	var failed *StepError
+	if errors.As(err, &failed) {
+		result.Step = failed.Step
+	}
+	keep := false
+	if err != nil {
+		keep = e.failed(ctx, s, &result)
+	}
+	e.end(ctx, s, &result, keep)
+	return result
+}
+
+func (e *Engine) steps(ctx context.Context, s *Session, steps []Step) error {
+	for i, step := range steps {
+		for {
+			err := e.step(ctx, s, step)
+			if err == nil {
+				break
+			}
+			if !e.retry(ctx, s, step, err) {
+				return err
+			}
+		}
+		if s.Plan.Options.Debug && i < len(steps)-1 {
+			if _, err := s.Ask.Ask(ctx, step.Name, fmt.Sprintf("Pausing after run of step %q. Press enter to continue.", step.Name), []string{"continue"}); err != nil {
+				return &StepError{step.Name, cause(ctx, err)}
+			}
+		}
+	}
+	return nil
+}
+
+// step runs one step and turns a panic into a fault of ours.
+func (e *Engine) step(ctx context.Context, s *Session, step Step) (err error) {
+	began := e.Now()
+	e.changed(ctx, s, step.Name, StepBegan, 0, "")
+	defer func() {
+		if r := recover(); r != nil {
+			s.Debug.Error("step panicked", "step", step.Name, "panic", r, "stack", string(debug.Stack()))
+			err = OurFault(fmt.Errorf("step %s panicked: %v", step.Name, r))
+		}
+		took := e.Now().Sub(began)
+		if err == nil {
+			e.changed(ctx, s, step.Name, StepDone, took, "")
+			return
+		}
+		err = &StepError{step.Name, cause(ctx, err)}
+		e.changed(ctx, s, step.Name, StepFailed, took, err.Error())
+	}()
+	if step.Timeout > 0 {
+		var cancel context.CancelFunc
+		limit := &TimeoutError{step.Name, step.Timeout}
+		ctx, cancel = context.WithTimeoutCause(ctx, step.Timeout, limit)
+		defer cancel()
+	}
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err := step.Do(ctx, s); err != nil {
+		return cause(ctx, err)
+	}
+	return nil
+}
+
+func (e *Engine) changed(ctx context.Context, s *Session, name string, phase StepPhase, took time.Duration, text string) {
+	s.Log.step(name, phase, took, text)
+	if e.StepChanged != nil {
+		e.StepChanged(context.WithoutCancel(ctx), s, name, phase, took)
+	}
+}
+
+// cause replaces a bare "context canceled" by why the context was cancelled.
+func cause(ctx context.Context, err error) error {
+	why := context.Cause(ctx)
+	if why == nil || errors.Is(err, why) || !(errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		return err
+	}
+	return why
+}
+
+// The answers to a failed step under -on-error=ask, as Packer offers them.
+const (
+	answerCleanup = "clean up and exit"
+	answerAbort   = "abort without cleanup"
+	answerRetry   = "retry step (build may fail even if retry succeeds)"
+)
+
+// retry asks what to do about a failed step, if the user wants to be asked, and turns the answer into the plan's option.
+func (e *Engine) retry(ctx context.Context, s *Session, step Step, err error) bool {
+	if s.Plan.Options.OnError != OnErrorAsk || ctx.Err() != nil {
+		return false
+	}
+	s.Log.Error("Step %q failed: %v", step.Name, err)
+	answer, askErr := s.Ask.Ask(ctx, step.Name, fmt.Sprintf("Step %q failed", step.Name), []string{answerCleanup, answerAbort, answerRetry})
+	switch {
+	case askErr != nil:
+		return false
+	case answer == answerRetry:
+		return true
+	case answer == answerAbort:
+		s.Plan.Options.OnError = OnErrorAbort
+	}
+	return false
+}
+
+// failed gathers evidence, runs the error-cleanup-provisioner, and tells whether everything is to be left as it is.
+func (e *Engine) failed(ctx context.Context, s *Session, r *Result) (keep bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupGrace)
+	defer cancel()
+	if e.Diagnose != nil && r.State != Canceled && r.State != Interrupted {
+		r.Err = e.Diagnose(ctx, s, r.Err)
+	}
+	if e.ErrorCleanup != nil && s.Guest != nil && s.Plan.ErrorCleanup != nil && r.State != Canceled {
+		if err := e.ErrorCleanup(ctx, s); err != nil {
+			s.Log.Error("error-cleanup-provisioner: %v", err)
+		}
+	}
+	on := s.Plan.Options.OnError
+	return (on == OnErrorAbort || on == OnErrorRunCleanup) && r.State != Canceled && r.State != Interrupted
+}
+
+// end closes what the session opened and reaps what the attempt holds.
+func (e *Engine) end(ctx context.Context, s *Session, r *Result, keep bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupGrace)
+	defer cancel()
+	s.ExpectOff()
+	if err := s.closeAll(); err != nil {
+		s.Debug.Warn("closing at the end of a build", "err", err)
+	}
+	if keep {
+		e.abandon(ctx, s)
+		return
+	}
+	err := e.Reapers.ReapAll(ctx, s.Ledger, s.Build, func(res Resource, err error) {
+		s.Log.Error("could not remove the %s %s: %v; it is tried again when the daemon starts", res.Kind, res.Name, err)
+	})
+	if err != nil {
+		s.Log.Error("clean-up: %v", err)
+	}
+	if s.Plan.Options.Debug {
+		s.Debug.Info("cleaned up")
+	}
+	_ = r
+}
+
+// abandon leaves the machine and the files of an attempt to the user, and says where they are.
+func (e *Engine) abandon(ctx context.Context, s *Session) {
+	held, err := s.Ledger.Held(ctx, s.Build)
+	if err != nil {
+		s.Log.Error("clean-up: %v", err)
+		return
+	}
+	for _, res := range held {
+		s.Log.Say("Leaving the %s %s as it is, because of -on-error=%s", res.Kind, res.Name, s.Plan.Options.OnError)
+		if err := s.Ledger.Release(ctx, res); err != nil {
+			s.Log.Error("clean-up: %v", err)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package build
+
+import (
+	"fmt"
+	"time"
+)
+
+// EventKind says what an Event tells.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventSay      EventKind = "say"      // a headline of the log: "==> qemu.debian: Waiting for SSH ..."
+	EventMessage  EventKind = "message"  // a line below it, such as the guest's output
+	EventError    EventKind = "error"    // a headline in red
+	EventStep     EventKind = "step"     // a step began or ended
+	EventState    EventKind = "state"    // the build changed its state
+	EventProgress EventKind = "progress" // bytes done of a total
+	EventSeed     EventKind = "seed"     // the guest fetched something from the seed server
+	EventArtifact EventKind = "artifact" // a line of the summary: what the build made
+	EventQuestion EventKind = "question" // the build waits for an answer (on-error=ask, debug, breakpoint)
+)
+
+// Event is one thing that happened in a build. The log of a build is the list of its events.
+type Event struct {
+	Time time.Time `json:"time"`
+	Kind EventKind `json:"kind"`
+	// Label is the build as its user names it: "qemu.debian".
+	Label string `json:"label"`
+	Text  string `json:"text,omitempty"`
+	// Step names the step that an EventStep or EventQuestion is about.
+	Step  string    `json:"step,omitempty"`
+	Phase StepPhase `json:"phase,omitempty"`
+	// Seconds is how long a step took, when it ended.
+	Seconds float64 `json:"seconds,omitempty"`
+	// Done and Total are bytes of an EventProgress; Total 0 means unknown.
+	Done    int64    `json:"done,omitempty"`
+	Total   int64    `json:"total,omitempty"`
+	State   State    `json:"state,omitempty"`
+	Choices []string `json:"choices,omitempty"`
+}
+
+// StepPhase is where a step is.
+type StepPhase string
+
+// The phases of a step.
+const (
+	StepBegan  StepPhase = "began"
+	StepDone   StepPhase = "done"
+	StepFailed StepPhase = "failed"
+)
+
+// Sink takes the events of one build, in order. Emit never blocks on a reader.
+type Sink interface {
+	Emit(e Event)
+}
+
+// Log writes events of one build in the words of Packer's interface.
+type Log struct {
+	Sink  Sink
+	Label string
+	Now   func() time.Time
+}
+
+func (l Log) emit(e Event) {
+	e.Time, e.Label = l.Now(), l.Label
+	l.Sink.Emit(e)
+}
+
+// Say tells a headline.
+func (l Log) Say(format string, args ...any) {
+	l.emit(Event{Kind: EventSay, Text: fmt.Sprintf(format, args...)})
+}
+
+// Message tells a detail below the last headline.
+func (l Log) Message(format string, args ...any) {
+	l.emit(Event{Kind: EventMessage, Text: fmt.Sprintf(format, args...)})
+}
+
+// Error tells a headline that is an error.
+func (l Log) Error(format string, args ...any) {
+	l.emit(Event{Kind: EventError, Text: fmt.Sprintf(format, args...)})
+}
+
+// Seed tells a request of the guest to the seed server.
+func (l Log) Seed(text string) { l.emit(Event{Kind: EventSeed, Text: text}) }
+
+// Artifact tells a line of the summary.
+func (l Log) Artifact(text string) { l.emit(Event{Kind: EventArtifact, Text: text}) }
+
+// Progress tells that done of total bytes of what text names are through.
+func (l Log) Progress(text string, done, total int64) {
+	l.emit(Event{Kind: EventProgress, Text: text, Done: done, Total: total})
+}
+
+func (l Log) step(name string, phase StepPhase, took time.Duration, text string) {
+	l.emit(Event{Kind: EventStep, Step: name, Phase: phase, Seconds: took.Seconds(), Text: text})
+}
+
+// State tells that the build is in a new state.
+func (l Log) State(s State, text string) { l.emit(Event{Kind: EventState, State: s, Text: text}) }
+
+// Question tells that the build waits for one of the choices.
+func (l Log) Question(step, text string, choices []string) {
+	l.emit(Event{Kind: EventQuestion, Step: step, Text: text, Choices: choices})
+}
+
+// lineLimit is where a line of guest output without an end is cut: a guest must not fill the memory of the daemon.
+const lineLimit = 64 << 10
+
+// Writer turns what is written into messages, one for each line. Close tells an unfinished last line.
+func (l Log) Writer() *LineWriter { return &LineWriter{line: func(s string) { l.Message("%s", s) }} }
+
+// LineWriter calls a function for each line written to it.
+type LineWriter struct {
+	line func(string)
+	buf  []byte
+}
+
+func (w *LineWriter) Write(p []byte) (int, error) {
+	for _, b := range p {
+		switch {
+		case b == '\n' || len(w.buf) >= lineLimit:
+			w.flush()
+			if b != '\n' {
+				w.buf = append(w.buf, b)
+			}
+		default:
+			w.buf = append(w.buf, b)
+		}
+	}
+	return len(p), nil
+}
+
+func (w *LineWriter) flush() {
+	for n := len(w.buf); n > 0 && w.buf[n-1] == '\r'; n = len(w.buf) {
+		w.buf = w.buf[:n-1]
+	}
+	w.line(string(w.buf))
+	w.buf = w.buf[:0]
+}
+
+// Close tells the last line, if it had no end.
+func (w *LineWriter) Close() error {
+	if len(w.buf) > 0 {
+		w.flush()
+	}
+	return nil
+}

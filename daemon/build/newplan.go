@@ -1,0 +1,257 @@
+package build
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/boxkiln/boxkiln/hypervisor/bootcmd"
+	"github.com/boxkiln/boxkiln/internal/schema"
+	"github.com/boxkiln/boxkiln/template"
+)
+
+// PlanOptions are what a plan depends on besides the template.
+type PlanOptions struct {
+	Cwd         string // absolute
+	RunUUID     string
+	AgentSocket string
+	Publish     PublishArgs // of the command line; what it sets wins
+	Options     Options
+}
+
+// Problem is a mistake in a template that the schema could not find, at the block it is in.
+type Problem struct {
+	Pos  template.Pos
+	Text string
+}
+
+func (p *Problem) Error() string { return p.Text }
+
+// Template describes the parts for package template.
+func (p Parts) Template() template.Parts {
+	t := template.Parts{Sources: map[string]*schema.Block{}, Provisioners: map[string]*schema.Block{},
+		PostProcessors: map[string]*schema.Block{}, DataSources: map[string]*schema.Block{}, Aliases: p.Aliases}
+	for name, k := range p.Sources {
+		t.Sources[name] = k.Schema
+	}
+	for name, k := range p.Provisioners {
+		t.Provisioners[name] = k.Schema
+	}
+	for name, k := range p.PostProcessors {
+		t.PostProcessors[name] = k.Schema
+	}
+	for name, b := range p.DataSources {
+		t.DataSources[name] = b
+	}
+	return t
+}
+
+// NewPlan resolves one source of a template. It is pure: the files that the plan needs are named by InputNames and read
+// by the client. All problems are returned, joined, each a *Problem.
+func NewPlan(t *template.Template, src *template.Source, parts Parts, o PlanOptions) (*Plan, error) {
+	kind, ok := parts.Sources[src.Type]
+	if !ok || kind.Planner == nil {
+		return nil, &Problem{src.Pos, fmt.Sprintf("%s cannot be built: %s", src.Label(), src.Missing)}
+	}
+	p := &Plan{
+		Format: PlanFormat, Label: src.Label(), Builder: src.Type, Name: src.Name, BuildName: src.BuildName,
+		Driver: kind.Driver, Template: t.Path, TemplateDir: t.Dir, Cwd: o.Cwd, RunUUID: o.RunUUID,
+		Options: o.Options, Secrets: t.Secrets,
+	}
+	c := planner{parts: parts, plan: p}
+	c.source(src, kind)
+	c.communicator(src, o)
+	c.publish(o.Publish, src)
+	c.provisioners(src)
+	c.postProcessors(src)
+	return p, errors.Join(c.problems...)
+}
+
+type planner struct {
+	parts    Parts
+	plan     *Plan
+	problems []error
+}
+
+func (c *planner) problem(pos template.Pos, err error) {
+	if err == nil {
+		return
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			c.problem(pos, e)
+		}
+		return
+	}
+	c.problems = append(c.problems, &Problem{pos, err.Error()})
+}
+
+func (c *planner) all(pos template.Pos, errs []error) {
+	for _, err := range errs {
+		c.problem(pos, err)
+	}
+}
+
+// source decodes the groups of a source's arguments.
+func (c *planner) source(src *template.Source, kind SourceKind) {
+	p := c.plan
+	var own struct {
+		DiskImage bool `json:"disk_image"`
+	}
+	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Publish, &own} {
+		c.problem(src.Pos, json.Unmarshal(src.Args, into))
+	}
+	p.DiskImage = own.DiskImage
+	c.all(src.Pos, p.Media.Validate())
+	c.all(src.Pos, p.CD.Validate())
+	c.all(src.Pos, p.Floppy.Validate())
+	c.all(src.Pos, p.Seed.Validate())
+	c.bootCommand(src)
+	spec, err := kind.Planner.Plan(src.Args)
+	c.problem(src.Pos, err)
+	p.Machine = spec
+}
+
+// bootCommand finds mistakes in a boot command that no rendering can mend.
+func (c *planner) bootCommand(src *template.Source) {
+	b := c.plan.Boot
+	if len(b.BootCommand) > 0 && len(b.BootSteps) > 0 {
+		c.problem(src.Pos, errors.New("boot_command and boot_steps exclude each other: keep one"))
+	}
+	for i, step := range b.BootSteps {
+		if len(step) == 0 || len(step) > 2 {
+			c.problem(src.Pos, fmt.Errorf("boot_steps[%d]: write it like [\"<enter>\", \"what it does\"]", i))
+		}
+	}
+	text := strings.Join(b.BootCommand, "")
+	if strings.Contains(text, "{{") {
+		return // only the rendered text can be parsed
+	}
+	if _, _, err := bootcmd.Parse(text); err != nil {
+		c.problem(src.Pos, fmt.Errorf("boot_command: %w", err))
+	}
+}
+
+func (c *planner) communicator(src *template.Source, o PlanOptions) {
+	com := &c.plan.Communicator
+	for _, into := range []any{&com.CommunicatorArgs, &com.SSH, &com.TemporaryKey, &com.Bastion, &com.WinRM} {
+		c.problem(src.Pos, json.Unmarshal(src.Args, into))
+	}
+	com.AgentSocket = o.AgentSocket
+	switch com.Kind() {
+	case CommunicatorNone:
+		if len(src.Provisioners) > 0 {
+			c.problem(src.Pos, fmt.Errorf("communicator = \"none\" cannot run the %d provisioners of %s", len(src.Provisioners), src.Label()))
+		}
+	case "ssh":
+		c.problem(src.Pos, c.parts.Communicator.Check(*com))
+	case "winrm":
+		c.problem(src.Pos, errors.New("communicator = \"winrm\" validates, but cannot be built yet: use ssh"))
+	default:
+		c.problem(src.Pos, fmt.Errorf("communicator = %q is none of ssh, winrm, none", com.Communicator))
+	}
+}
+
+func (c *planner) publish(flags PublishArgs, src *template.Source) {
+	pub := &c.plan.Publish
+	if flags.Box != "" {
+		pub.Box = flags.Box
+	}
+	if flags.Version != "" {
+		pub.Version = flags.Version
+	}
+	if flags.Description != "" {
+		pub.Description = flags.Description
+	}
+	pub.Smoke = pub.Smoke || flags.Smoke
+	c.problem(src.Pos, pub.Validate())
+}
+
+func (c *planner) provisioners(src *template.Source) {
+	for _, pr := range src.Provisioners {
+		c.plan.Provisioners = append(c.plan.Provisioners, c.provisioner(pr))
+	}
+	if src.ErrorCleanup != nil {
+		p := c.provisioner(*src.ErrorCleanup)
+		c.plan.ErrorCleanup = &p
+	}
+}
+
+func (c *planner) provisioner(pr template.Provisioner) ProvisionPlan {
+	kind := c.parts.Provisioners[pr.Type]
+	switch {
+	case kind.New == nil:
+		c.problem(pr.Pos, fmt.Errorf("provisioner %q: %s", pr.Type, missing(kind.Schema)))
+	case kind.Check != nil:
+		c.problem(pr.Pos, kind.Check(pr.Args))
+	}
+	return ProvisionPlan{Type: pr.Type, Name: pr.Name, Args: pr.Args, PauseBefore: pr.PauseBefore,
+		Timeout: pr.Timeout, MaxRetries: pr.MaxRetries, ContinueOnError: pr.ContinueOnError}
+}
+
+func (c *planner) postProcessors(src *template.Source) {
+	for _, chain := range src.PostProcessors {
+		var out []PostPlan
+		for _, pp := range chain {
+			kind := c.parts.PostProcessors[pp.Type]
+			switch {
+			case kind.New == nil:
+				c.problem(pp.Pos, fmt.Errorf("post-processor %q: %s", pp.Type, missing(kind.Schema)))
+			case kind.Check != nil:
+				c.problem(pp.Pos, kind.Check(pp.Args))
+			}
+			out = append(out, PostPlan{Type: pp.Type, Name: pp.Name, Args: pp.Args, KeepInputArtifact: pp.KeepInputArtifact})
+		}
+		c.plan.Post = append(c.plan.Post, out)
+	}
+}
+
+func missing(b *schema.Block) string {
+	if b == nil || b.Missing == "" {
+		return "it is not built yet"
+	}
+	return b.Missing
+}
+
+// InputNames lists the local files, directories and globs that a plan needs, as written in the template.
+func InputNames(p *Plan, parts Parts) ([]string, error) {
+	var names []string
+	add := func(more ...string) {
+		for _, n := range more {
+			if n != "" {
+				names = append(names, n)
+			}
+		}
+	}
+	add(p.Seed.Directory)
+	add(p.CD.Files...)
+	add(p.Floppy.Files...)
+	add(p.Floppy.Dirs...)
+	add(parts.Communicator.Inputs(p.Communicator)...)
+	var errs []error
+	list := func(inputs func(json.RawMessage) ([]string, error), args json.RawMessage) {
+		if inputs == nil {
+			return
+		}
+		more, err := inputs(args)
+		errs = append(errs, err)
+		add(more...)
+	}
+	for _, pr := range p.Provisioners {
+		list(parts.Provisioners[pr.Type].Inputs, pr.Args)
+	}
+	if p.ErrorCleanup != nil {
+		list(parts.Provisioners[p.ErrorCleanup.Type].Inputs, p.ErrorCleanup.Args)
+	}
+	for _, chain := range p.Post {
+		for _, pp := range chain {
+			list(parts.PostProcessors[pp.Type].Inputs, pp.Args)
+		}
+	}
+	for i, n := range names {
+		names[i] = filepath.FromSlash(n)
+	}
+	return names, errors.Join(errs...)
+}

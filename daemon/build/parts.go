@@ -1,0 +1,73 @@
+package build
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/schema"
+	"github.com/boxkiln/boxkiln/provisioners"
+)
+
+// Parts is the table of everything a template can name. The command wires it once; the client reads the schemas and the
+// pure checks, the daemon the factories.
+type Parts struct {
+	Sources        map[string]SourceKind
+	Provisioners   map[string]ProvisionerKind
+	PostProcessors map[string]PostKind
+	// Communicator reaches guests by ssh.
+	Communicator CommunicatorKind
+	DataSources    map[string]*schema.Block
+	// Aliases are old names of sources ("virtualbox" for "virtualbox-iso").
+	Aliases map[string]string
+}
+
+// SourceKind is a type of source.
+type SourceKind struct {
+	Schema *schema.Block
+	// Driver names the driver that builds it, and Planner reads its arguments; without a planner the kind validates, and
+	// Schema.Missing says why it cannot be built.
+	Driver  string
+	Planner hypervisor.Planner
+}
+
+// ProvisionerKind is a type of provisioner. Without New it validates only.
+type ProvisionerKind struct {
+	Schema *schema.Block
+	New    provisioners.Factory
+	// Check finds mistakes that the schema cannot; it may be nil.
+	Check func(args json.RawMessage) error
+	// Inputs lists the local files that the arguments name; it may be nil.
+	Inputs func(args json.RawMessage) ([]string, error)
+}
+
+// PostKind is a type of post-processor. Without New it validates only.
+type PostKind struct {
+	Schema *schema.Block
+	New    PostFactory
+	Check  func(args json.RawMessage) error
+	Inputs func(args json.RawMessage) ([]string, error)
+}
+
+// CommunicatorKind is a way to reach guests.
+type CommunicatorKind struct {
+	// Check finds mistakes in the arguments without looking at files or the network.
+	Check func(c Communicator) error
+	// Inputs lists the local files that the arguments name.
+	Inputs func(c Communicator) []string
+	// Connect waits until a login works.
+	Connect func(ctx context.Context, r ConnectRequest) (provisioners.Guest, error)
+	// NewKey makes a key pair; typ and bits may be zero for the default.
+	NewKey func(typ string, bits int) (private, authorized string, err error)
+}
+
+// ConnectRequest is what a communicator needs to log in.
+type ConnectRequest struct {
+	Args       Communicator
+	PrivateKey []byte // the temporary key in PEM; nil for none
+	Files      provisioners.Files
+	// Find tells where the guest's port is reached, as host:port.
+	Find func(ctx context.Context) (string, error)
+	// Report is told what is seen on the way, one line for each change.
+	Report func(text string)
+}

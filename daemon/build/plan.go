@@ -1,0 +1,175 @@
+package build
+
+import (
+	"encoding/json"
+	"io/fs"
+	"time"
+
+	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/iso"
+	"github.com/boxkiln/boxkiln/iso/seedhttp"
+	"github.com/boxkiln/boxkiln/provisioners"
+)
+
+// PlanFormat is the version of the JSON form of a Plan. A daemon refuses plans of another one.
+const PlanFormat = 1
+
+// Plan is a template resolved for one source: pure data, made by the client, complete but for what only exists while
+// the build runs (addresses, keys, the machine). Paths in it are as the user wrote them, relative to Cwd.
+type Plan struct {
+	Format int `json:"format"`
+	// Label is how logs name the build, as Packer does: "qemu.debian", or the builder's name in a legacy template.
+	Label     string `json:"label"`
+	Builder   string `json:"builder"`    // the source's type
+	Name      string `json:"name"`       // the source's name
+	BuildName string `json:"build_name"` // of the HCL build block; may be empty
+	Driver    string `json:"driver"`
+	Template  string `json:"template"` // path as given on the command line
+	// TemplateDir is the folder of the template and Cwd the directory in which the user started the build, both absolute.
+	TemplateDir string `json:"template_dir"`
+	Cwd         string `json:"cwd"`
+	// RunUUID is one for all builds of a command (PACKER_RUN_UUID).
+	RunUUID string `json:"run_uuid"`
+
+	Media        iso.MediaArgs           `json:"media"`
+	CD           iso.CDArgs              `json:"cd"`
+	Floppy       iso.FloppyArgs          `json:"floppy"`
+	Seed         seedhttp.Args           `json:"seed"`
+	Boot         hypervisor.BootArgs     `json:"boot"`
+	Shutdown     hypervisor.ShutdownArgs `json:"shutdown"`
+	Communicator Communicator            `json:"communicator"`
+	Machine      hypervisor.Spec         `json:"machine"`
+	Output       OutputArgs              `json:"output"`
+	Publish      PublishArgs             `json:"publish"`
+	Provisioners []ProvisionPlan         `json:"provisioners,omitempty"`
+	ErrorCleanup *ProvisionPlan          `json:"error_cleanup,omitempty"`
+	Post         [][]PostPlan            `json:"post,omitempty"`
+	Options      Options                 `json:"options"`
+	Inputs       []Input                 `json:"inputs,omitempty"`
+	// Secrets are the values that no log, event or file may show. They are sealed apart from the plan.
+	Secrets []string `json:"secrets,omitempty"`
+}
+
+// Communicator is everything about reaching the guest.
+type Communicator struct {
+	provisioners.CommunicatorArgs
+	SSH          provisioners.SSHArgs          `json:"ssh"`
+	TemporaryKey provisioners.TemporaryKeyArgs `json:"temporary_key"`
+	Bastion      provisioners.BastionArgs      `json:"bastion"`
+	WinRM        provisioners.WinRMArgs        `json:"winrm"`
+	// AgentSocket is the client's SSH agent, for builds on the same machine.
+	AgentSocket string `json:"agent_socket,omitempty"`
+}
+
+// OutputArgs are the template arguments about where the machine's files go. Source: packer-plugin-qemu config.go.
+type OutputArgs struct {
+	Directory       string `json:"output_directory" doc:"Where the machine's files go. Default output-NAME." guest:"no"`
+	Format          string `json:"format" doc:"qcow2 (default) or raw." guest:"no"`
+	VMName          string `json:"vm_name" doc:"Name of the machine and of its disk files. Default packer-NAME." guest:"no"`
+	SkipCompaction  bool   `json:"skip_compaction" doc:"Do not drop unused clusters from the disks." guest:"no"`
+	DiskCompression bool   `json:"disk_compression" doc:"Compress the clusters of the disks." guest:"no"`
+}
+
+// PublishArgs say where the box of a build goes in the registry. They are arguments of a source, or come from the
+// command line, so that a template stays valid for Packer.
+type PublishArgs struct {
+	Box         string `json:"box" doc:"Publish the box as org/name in Boxkiln's registry." guest:"no"`
+	Version     string `json:"box_version" doc:"Version to publish, as Vagrant reads versions." guest:"no"`
+	Description string `json:"box_description" doc:"Description of that version." guest:"no"`
+	Smoke       bool   `json:"smoke" doc:"Boot the packed box once and log in before it is released." guest:"no"`
+}
+
+// ProvisionPlan is one provisioner of a plan.
+type ProvisionPlan struct {
+	Type            string          `json:"type"`
+	Name            string          `json:"name,omitempty"`
+	Args            json.RawMessage `json:"args"`
+	PauseBefore     time.Duration   `json:"pause_before,omitempty"`
+	Timeout         time.Duration   `json:"timeout,omitempty"`
+	MaxRetries      int             `json:"max_retries,omitempty"`
+	ContinueOnError bool            `json:"continue_on_error,omitempty"`
+}
+
+// PostPlan is one post-processor of a chain.
+type PostPlan struct {
+	Type              string          `json:"type"`
+	Name              string          `json:"name,omitempty"`
+	Args              json.RawMessage `json:"args"`
+	KeepInputArtifact *bool           `json:"keep_input_artifact,omitempty"`
+}
+
+// Options are what the command line says about a build.
+type Options struct {
+	Force   bool    `json:"force,omitempty"`
+	Debug   bool    `json:"debug,omitempty"`
+	OnError OnError `json:"on_error,omitempty"`
+	// Direct lets the daemon write outputs where the template wants them; set for a client of the daemon's own user.
+	Direct bool `json:"direct,omitempty"`
+}
+
+// OnError is what happens when a step fails. Meanings: packer build -on-error.
+type OnError string
+
+// The values of -on-error.
+const (
+	OnErrorCleanup OnError = "cleanup"
+	OnErrorAbort   OnError = "abort"
+	OnErrorAsk     OnError = "ask"
+	// OnErrorRunCleanup runs the error-cleanup-provisioner and then leaves everything as OnErrorAbort does.
+	OnErrorRunCleanup OnError = "run-cleanup-provisioner"
+)
+
+// Input is a file that a plan names, as it was when the client read it.
+type Input struct {
+	Path   string      `json:"path"` // absolute, on the client's machine
+	Mode   fs.FileMode `json:"mode"` // with fs.ModeDir for a directory, which has no digest
+	Size   int64       `json:"size"`
+	Digest string      `json:"digest,omitempty"` // sha256, hex
+}
+
+// Needs is what a build takes from its host while it runs.
+type Needs struct {
+	CPUs      int   `json:"cpus"`
+	MemoryMiB int   `json:"memory_mib"`
+	DiskBytes int64 `json:"disk_bytes"`
+}
+
+// installSlack is what an installation writes besides the installed system: packages, logs, the box.
+const installSlack = 2 << 30
+
+// Needs estimates what the build takes. Disks are sparse, and a full one is rare: a fixed share of each is counted, which
+// a build host can overrule with its disk budget.
+func (p *Plan) Needs() Needs {
+	n := Needs{CPUs: p.Machine.CPUs, MemoryMiB: p.Machine.MemoryMiB, DiskBytes: installSlack}
+	for _, d := range p.Machine.Disks {
+		n.DiskBytes += min(d.Size/8, installSlack)
+	}
+	return n
+}
+
+// CommunicatorNone is the communicator of guests that nobody logs in to.
+const CommunicatorNone = "none"
+
+// Kind is the communicator's type: ssh unless the template says otherwise.
+func (c Communicator) Kind() string {
+	if c.Communicator == "" {
+		return "ssh"
+	}
+	return c.Communicator
+}
+
+// DefaultName is what a machine is called when the template does not name it, as Packer does.
+func (p *Plan) DefaultName() string {
+	if p.Output.VMName != "" {
+		return p.Output.VMName
+	}
+	return "packer-" + p.Name
+}
+
+// OutputDirectory is where the machine's files go, as Packer chooses it.
+func (p *Plan) OutputDirectory() string {
+	if p.Output.Directory != "" {
+		return p.Output.Directory
+	}
+	return "output-" + p.Name
+}

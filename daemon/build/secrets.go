@@ -1,0 +1,101 @@
+package build
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// Seal takes the secrets out of a plan: it returns the plan's JSON with every occurrence of a secret replaced by a
+// marker, and the secrets, which belong somewhere safer. [Unseal] puts them back.
+func Seal(p *Plan) (public []byte, secrets []string, err error) {
+	secrets = sealable(p.Secrets)
+	bare := *p
+	bare.Secrets = nil
+	data, err := json.Marshal(&bare)
+	if err != nil {
+		return nil, nil, err
+	}
+	replace := make([]string, 0, 2*len(secrets))
+	for i, s := range secrets {
+		replace = append(replace, s, marker(i))
+	}
+	public, err = mapStrings(data, strings.NewReplacer(replace...).Replace)
+	return public, secrets, err
+}
+
+// Unseal makes the plan again that Seal was given.
+func Unseal(public []byte, secrets []string) (*Plan, error) {
+	var missing error
+	data, err := mapStrings(public, func(s string) string {
+		return markers.ReplaceAllStringFunc(s, func(m string) string {
+			i, err := strconv.Atoi(markers.FindStringSubmatch(m)[1])
+			if err != nil || i >= len(secrets) {
+				missing = fmt.Errorf("the plan names secret %s, and only %d are kept", m, len(secrets))
+				return m
+			}
+			return secrets[i]
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if missing != nil {
+		return nil, missing
+	}
+	var p Plan
+	if err := json.Unmarshal(data, &p); err != nil {
+		return nil, err
+	}
+	p.Secrets = secrets
+	return &p, nil
+}
+
+// marker stands for secret i. It begins with a character that no template can write into a string by accident.
+func marker(i int) string { return fmt.Sprintf("\ue000secret:%d\ue001", i) }
+
+var markers = regexp.MustCompile("\ue000secret:([0-9]+)\ue001")
+
+// sealable drops what is empty and puts longer secrets first, so that one that contains another is replaced whole.
+func sealable(secrets []string) []string {
+	seen := map[string]bool{"": true}
+	var out []string
+	for _, s := range secrets {
+		if !seen[s] {
+			seen[s] = true
+			out = append(out, s)
+		}
+	}
+	sort.SliceStable(out, func(i, j int) bool { return len(out[i]) > len(out[j]) })
+	return out
+}
+
+// mapStrings applies fn to every string value of a JSON document; keys and numbers stay as they are.
+func mapStrings(data []byte, fn func(string) string) ([]byte, error) {
+	dec := json.NewDecoder(strings.NewReader(string(data)))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return nil, err
+	}
+	return json.Marshal(mapValue(v, fn))
+}
+
+func mapValue(v any, fn func(string) string) any {
+	switch v := v.(type) {
+	case string:
+		return fn(v)
+	case []any:
+		for i := range v {
+			v[i] = mapValue(v[i], fn)
+		}
+	case map[string]any:
+		for k := range v {
+			v[k] = mapValue(v[k], fn)
+		}
+	}
+	return v
+}

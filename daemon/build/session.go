@@ -1,0 +1,120 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/iso"
+	"github.com/boxkiln/boxkiln/provisioners"
+)
+
+// Session is the typed state of a running build. The first group is given; each field of the second is written by exactly
+// one step, named in its comment, and read by later ones.
+type Session struct {
+	Build   ID
+	Attempt int
+	Plan    *Plan
+	Tag     hypervisor.Tag
+	Ledger  Ledger
+	Log     Log
+	Debug   *slog.Logger
+	Dirs    Dirs
+	Files   provisioners.Files
+	Outputs Outputs
+	Driver  hypervisor.Driver
+	Ask     Asker
+
+	Media   iso.File              // fetch-media; zero without media
+	Key     KeyPair               // make-key; zero when the template brings its own login
+	Seed    SeedServer            // serve-seed; nil without one
+	CDs     []string              // make-media: seed CDs
+	Floppy  string                // make-media
+	Machine hypervisor.Machine    // create-machine
+	Guest   provisioners.Guest    // wait-guest
+	Made    []hypervisor.Artifact // export adds the machine's own; post-process replaces it by what is kept
+	Box     *hypervisor.File      // post-process: the box to publish, if a post-processor made one
+
+	mu        sync.Mutex
+	abort     context.CancelCauseFunc
+	expectOff bool
+	closers   []io.Closer
+}
+
+// Dirs are the directories of an attempt, absolute.
+type Dirs struct {
+	Machine string // the machine's disks; goes when the build ends
+	Scratch string // intermediate files; goes when the build ends
+	Logs    string // screen and serial log of the attempt; kept
+}
+
+// KeyPair is a temporary SSH key.
+type KeyPair struct {
+	Private    string // OpenSSH PEM
+	Authorized string // a line of authorized_keys, without a newline
+	File       string // where the private key lies on this host
+}
+
+// SeedServer is a running seed server as the steps see it.
+type SeedServer interface {
+	io.Closer
+	// Seen is the address under which the guest sees the server, and Port its port.
+	Seen() string
+	Port() int
+}
+
+// Asker asks the user a question and returns one of the choices; the first is the default when nobody answers.
+type Asker interface {
+	Ask(ctx context.Context, step, question string, choices []string) (string, error)
+}
+
+// ExpectOff says that the machine is about to end because the build wants it to.
+func (s *Session) ExpectOff() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expectOff = true
+}
+
+// OffExpected tells whether ExpectOff was called.
+func (s *Session) OffExpected() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.expectOff
+}
+
+// Abort ends the running step with a cause. A goroutine that watches the machine calls it.
+func (s *Session) Abort(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.abort != nil {
+		s.abort(cause)
+	}
+}
+
+// CloseAtEnd has c closed when the build ends, before its resources are reaped: connections and servers, which end with
+// this process anyway and so need no row in the ledger.
+func (s *Session) CloseAtEnd(c io.Closer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closers = append(s.closers, c)
+}
+
+func (s *Session) closeAll() error {
+	s.mu.Lock()
+	closers := s.closers
+	s.closers = nil
+	s.mu.Unlock()
+	var errs error
+	for i := len(closers) - 1; i >= 0; i-- {
+		errs = errors.Join(errs, closers[i].Close())
+	}
+	return errs
+}
+
+// Resource makes a row for the ledger that belongs to this attempt.
+func (s *Session) Resource(kind ResourceKind, name string) Resource {
+	return Resource{Build: s.Build, Attempt: s.Attempt, Kind: kind, Name: name}
+}

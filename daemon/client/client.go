@@ -1,0 +1,313 @@
+// Package client is the typed client of the daemon's API. Every verb of the command line speaks to a daemon through it,
+// over the daemon's socket or over TCP with a token.
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/wire"
+	"github.com/boxkiln/boxkiln/internal/auth"
+)
+
+// ErrNoDaemon says that nothing answers where a daemon was looked for.
+var ErrNoDaemon = errors.New("no daemon answers")
+
+// Client talks to one daemon.
+type Client struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+	where string
+}
+
+// Socket returns a client of the daemon that listens on a unix socket.
+func Socket(path string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", path)
+	}
+	return &Client{base: &url.URL{Scheme: "http", Host: "daemon"}, where: path,
+		http: &http.Client{Transport: &http.Transport{DialContext: dial}}}
+}
+
+// Remote returns a client of the daemon at a URL.
+func Remote(server, token string) (*Client, error) {
+	u, err := url.Parse(strings.TrimSuffix(server, "/"))
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("%q is not the URL of a daemon: write it like https://kiln.example.org", server)
+	}
+	return &Client{base: u, token: token, where: u.Redacted(), http: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}}, nil
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base.String()+path, body)
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) && op.Op == "dial" {
+			return nil, fmt.Errorf("%w at %s: %w", ErrNoDaemon, c.where, op.Err)
+		}
+		return nil, err
+	}
+	if res.StatusCode < 300 {
+		return res, nil
+	}
+	defer res.Body.Close()
+	return nil, replyError(res)
+}
+
+// maxError bounds what is read of an error's body, in bytes.
+const maxError = 1 << 20
+
+func replyError(res *http.Response) error {
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxError))
+	if err != nil {
+		return err
+	}
+	var reply wire.ErrorReply
+	if json.Unmarshal(data, &reply) == nil && reply.Error != nil {
+		return reply.Error
+	}
+	return fmt.Errorf("%s answered %s; is it a Boxkiln daemon?", res.Request.URL.Redacted(), res.Status)
+}
+
+// call sends in as JSON, if it is not nil, and reads the answer into out, if it is not nil.
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	header := http.Header{}
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(data)
+		header.Set("Content-Type", "application/json")
+	}
+	res, err := c.do(ctx, method, path, body, header)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(res.Body).Decode(out)
+}
+
+// Info describes the daemon. It is the way to find out whether one answers.
+func (c *Client) Info(ctx context.Context) (info wire.Info, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/info", nil, &info)
+	return info, err
+}
+
+// Submit sends the contents that the daemon lacks, then the plans. open opens an input by its path.
+func (c *Client) Submit(ctx context.Context, req wire.SubmitRequest) ([]build.Record, error) {
+	if err := c.sendInputs(ctx, req.Plans); err != nil {
+		return nil, err
+	}
+	var reply wire.SubmitReply
+	err := c.call(ctx, http.MethodPost, "/v1/builds", req, &reply)
+	return reply.Builds, err
+}
+
+func (c *Client) sendInputs(ctx context.Context, plans []build.Plan) error {
+	paths := map[string]string{} // by digest
+	for _, p := range plans {
+		for _, in := range p.Inputs {
+			if in.Digest != "" {
+				paths[in.Digest] = in.Path
+			}
+		}
+	}
+	if len(paths) == 0 {
+		return nil
+	}
+	req := wire.MissingRequest{}
+	for d := range paths {
+		req.Digests = append(req.Digests, d)
+	}
+	var reply wire.MissingReply
+	if err := c.call(ctx, http.MethodPost, "/v1/inputs/missing", req, &reply); err != nil {
+		return err
+	}
+	for _, d := range reply.Missing {
+		if err := c.sendInput(ctx, d, paths[d]); err != nil {
+			return fmt.Errorf("send %q: %w", paths[d], err)
+		}
+	}
+	return nil
+}
+
+func (c *Client) sendInput(ctx context.Context, digest, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	res, err := c.do(ctx, http.MethodPut, "/v1/inputs/sha256/"+url.PathEscape(digest), f, nil)
+	if err != nil {
+		return err
+	}
+	return res.Body.Close()
+}
+
+// Get returns one build.
+func (c *Client) Get(ctx context.Context, id build.ID) (reply wire.BuildReply, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/builds/"+url.PathEscape(string(id)), nil, &reply)
+	return reply, err
+}
+
+// List returns builds, newest first, at most limit (0 for the daemon's default).
+func (c *Client) List(ctx context.Context, states []string, limit int) ([]build.Record, error) {
+	q := url.Values{"state": states}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	var reply wire.BuildList
+	err := c.call(ctx, http.MethodGet, "/v1/builds?"+q.Encode(), nil, &reply)
+	return reply.Builds, err
+}
+
+// Cancel asks a build to stop.
+func (c *Client) Cancel(ctx context.Context, id build.ID) error {
+	return c.call(ctx, http.MethodPost, "/v1/builds/"+url.PathEscape(string(id))+"/cancel", nil, nil)
+}
+
+// Answer answers the question that a build asks.
+func (c *Client) Answer(ctx context.Context, id build.ID, answer string) error {
+	return c.call(ctx, http.MethodPost, "/v1/builds/"+url.PathEscape(string(id))+"/answer", wire.AnswerRequest{Answer: answer}, nil)
+}
+
+// Outputs lists the files that a build made for this machine and that the daemon has not put in place itself.
+func (c *Client) Outputs(ctx context.Context, id build.ID) ([]wire.Output, error) {
+	var reply wire.OutputList
+	err := c.call(ctx, http.MethodGet, "/v1/builds/"+url.PathEscape(string(id))+"/outputs", nil, &reply)
+	return reply.Outputs, err
+}
+
+// FetchOutput copies one of the Outputs to w.
+func (c *Client) FetchOutput(ctx context.Context, id build.ID, n int, w io.Writer) error {
+	res, err := c.do(ctx, http.MethodGet, fmt.Sprintf("/v1/builds/%s/outputs/%d", url.PathEscape(string(id)), n), nil, nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(w, res.Body)
+	return err
+}
+
+// CreateToken makes a token. A zero lifetime means that it does not expire.
+func (c *Client) CreateToken(ctx context.Context, name, scope string, lifetime time.Duration) (string, error) {
+	var reply wire.TokenReply
+	err := c.call(ctx, http.MethodPost, "/v1/tokens", wire.TokenRequest{Name: name, Scope: scope, Seconds: int64(lifetime / time.Second)}, &reply)
+	return reply.Token, err
+}
+
+// Tokens lists the daemon's tokens.
+func (c *Client) Tokens(ctx context.Context) ([]auth.Token, error) {
+	var reply struct{ Tokens []auth.Token }
+	err := c.call(ctx, http.MethodGet, "/v1/tokens", nil, &reply)
+	return reply.Tokens, err
+}
+
+// RevokeToken ends the tokens of a name, or the one with an id.
+func (c *Client) RevokeToken(ctx context.Context, nameOrID string) error {
+	return c.call(ctx, http.MethodDelete, "/v1/tokens/"+url.PathEscape(nameOrID), nil, nil)
+}
+
+// maxEvent bounds one event, in bytes: a line of guest output is cut long before.
+const maxEvent = 4 << 20
+
+// reconnectPause is how long Events waits before it takes up a broken stream again.
+const reconnectPause = 500 * time.Millisecond
+
+// Events calls fn for every event of a build, from its first to its last. A broken connection is taken up where it broke;
+// when no daemon answers any more the error is ErrNoDaemon.
+func (c *Client) Events(ctx context.Context, id build.ID, fn func(build.Event) error) error {
+	var offset int64
+	for {
+		ended, err := c.stream(ctx, id, &offset, fn)
+		var callback callbackError
+		switch {
+		case ended:
+			return nil
+		case errors.As(err, &callback):
+			return callback.error
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil && !isBroken(err):
+			return err
+		}
+		select {
+		case <-time.After(reconnectPause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+type callbackError struct{ error }
+
+// isBroken tells a stream that broke from a refusal, which would come again.
+func isBroken(err error) bool {
+	var refused *wire.Error
+	return !errors.As(err, &refused) && !errors.Is(err, ErrNoDaemon)
+}
+
+func (c *Client) stream(ctx context.Context, id build.ID, offset *int64, fn func(build.Event) error) (ended bool, err error) {
+	header := http.Header{"Last-Event-Id": {strconv.FormatInt(*offset, 10)}, "Accept": {"text/event-stream"}}
+	res, err := c.do(ctx, http.MethodGet, "/v1/builds/"+url.PathEscape(string(id))+"/events", nil, header)
+	if err != nil {
+		return false, err
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, maxEvent)
+	next := *offset
+	for lines.Scan() {
+		field, value, _ := strings.Cut(lines.Text(), ": ")
+		switch field {
+		case "id":
+			if next, err = strconv.ParseInt(value, 10, 64); err != nil {
+				return false, fmt.Errorf("bad event id %q", value)
+			}
+		case "event":
+			return value == "end", nil
+		case "data":
+			var e build.Event
+			if err := json.Unmarshal([]byte(value), &e); err != nil {
+				return false, callbackError{fmt.Errorf("bad event: %w", err)}
+			}
+			*offset = next
+			if err := fn(e); err != nil {
+				return false, callbackError{err}
+			}
+		}
+	}
+	return false, lines.Err()
+}

@@ -1,0 +1,239 @@
+// Package daemon is Boxkiln's server: it owns a data directory, runs queued builds, keeps the box registry and serves
+// both over HTTP.
+//
+// [Open] takes the lock of the data directory, opens the database, ends what a dead daemon left (builds become
+// interrupted, machines and directories in the ledger are removed) and only then is anything served. [Daemon.Serve]
+// listens on the socket and, if asked, on TCP, until its context ends; running builds are then cancelled and cleaned up.
+// The same value serves `boxkiln serve` and, inside `boxkiln build`, the build that finds no daemon.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/boxkiln/boxkiln/boxregistry"
+	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
+	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/eventlog"
+	"github.com/boxkiln/boxkiln/daemon/inputs"
+	"github.com/boxkiln/boxkiln/daemon/queue"
+	"github.com/boxkiln/boxkiln/daemon/steps"
+	"github.com/boxkiln/boxkiln/daemon/store"
+	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/auth"
+	"github.com/boxkiln/boxkiln/internal/fsx"
+	"github.com/boxkiln/boxkiln/internal/layout"
+	"github.com/boxkiln/boxkiln/internal/sqlitedb"
+	"github.com/boxkiln/boxkiln/iso"
+)
+
+// Config is what a daemon is made of. Data, Parts and Drivers are required.
+type Config struct {
+	Data layout.Dir
+	// Listen is a TCP address such as 127.0.0.1:8420; empty for the socket alone.
+	Listen string
+	// BaseURL is how clients reach the registry, if that is not the host they ask (behind a proxy).
+	BaseURL boxregistry.BaseURL
+	// InsecureHTTP permits a Listen address that is not loopback: there is no TLS of our own.
+	InsecureHTTP bool
+	// SocketGroup may use the socket besides the daemon's own user; empty for nobody.
+	SocketGroup string
+	Budget      queue.Budget
+	Parts       build.Parts
+	// Drivers makes the drivers, once the id of this installation is known.
+	Drivers func(install string) map[string]hypervisor.Driver
+	Version string
+	Log     *slog.Logger
+	Now     func() time.Time // nil for time.Now
+	// Ready is called with the TCP address once requests are answered; it may be nil.
+	Ready func(addr string)
+}
+
+// Daemon is an open data directory.
+type Daemon struct {
+	cfg      Config
+	lock     *dataLock
+	db       *sqlitedb.DB
+	tokens   *auth.Tokens
+	registry *boxstore.Registry
+	builds   *Builds
+	queue    *queue.Queue
+	drivers  map[string]hypervisor.Driver
+}
+
+// Open takes a data directory into possession and puts it in order. It returns *LockedError if another daemon has it.
+func Open(ctx context.Context, cfg Config) (*Daemon, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if err := cfg.Data.Make(); err != nil {
+		return nil, err
+	}
+	lock, err := lockData(cfg.Data.Lock())
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{cfg: cfg, lock: lock}
+	if err := d.open(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	if err := d.recover(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Daemon) open(ctx context.Context) (err error) {
+	data := d.cfg.Data
+	if d.db, err = sqlitedb.Open(ctx, data.DB()); err != nil {
+		return err
+	}
+	st, err := store.Open(ctx, d.db, d.cfg.Now)
+	if err != nil {
+		return err
+	}
+	if d.tokens, err = auth.Open(ctx, d.db, d.cfg.Now); err != nil {
+		return err
+	}
+	blobs, err := blobfs.Open(data.Blobs(), data.Staging())
+	if err != nil {
+		return err
+	}
+	if d.registry, err = boxstore.New(ctx, d.db, blobs); err != nil {
+		return err
+	}
+	media, err := iso.NewCache(iso.Config{Dir: data.Media()})
+	if err != nil {
+		return err
+	}
+	return d.assemble(ctx, st, media)
+}
+
+// assemble puts the parts of running builds together.
+func (d *Daemon) assemble(ctx context.Context, st *store.Store, media *iso.Cache) error {
+	data := d.cfg.Data
+	install, err := st.InstallID(ctx)
+	if err != nil {
+		return err
+	}
+	vault, err := openVault(data.Key())
+	if err != nil {
+		return err
+	}
+	if err := fsx.Sweep(data.Inputs()); err != nil {
+		return err
+	}
+	d.drivers = d.cfg.Drivers(install)
+	set := &steps.Set{Media: media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Now: d.cfg.Now}
+	d.builds = &Builds{
+		store: st, book: &eventlog.Book{}, inputs: inputs.Store{Dir: data.Inputs()}, vault: vault, layout: data,
+		drivers: d.drivers, steps: set.List, install: install, log: d.cfg.Log, now: d.cfg.Now, live: map[build.ID]*live{},
+		engine: &build.Engine{
+			Reapers: reapers(d.drivers, data), Now: d.cfg.Now, Diagnose: set.Diagnose, ErrorCleanup: set.ErrorCleanup,
+			StepChanged: func(ctx context.Context, s *build.Session, step string, phase build.StepPhase, took time.Duration) {
+				if err := st.Step(ctx, s.Build, s.Attempt, step, phase, took); err != nil && !errors.Is(err, build.ErrFenced) {
+					s.Debug.Warn("a step could not be recorded", "step", step, "err", err)
+				}
+			},
+		},
+	}
+	d.queue = queue.New(d.builds, d.cfg.Budget, d.builds.work, d.cfg.Log)
+	d.builds.queue = d.queue
+	return nil
+}
+
+// recover ends what a dead daemon left: its builds are interrupted, what they held is removed.
+func (d *Daemon) recover(ctx context.Context) error {
+	ids, err := d.builds.store.Interrupt(ctx)
+	if err != nil {
+		return fmt.Errorf("recover builds: %w", err)
+	}
+	for _, id := range ids {
+		d.tellInterrupted(ctx, id)
+	}
+	err = d.builds.engine.Reapers.ReapAll(ctx, d.builds.store, "", func(r build.Resource, err error) {
+		d.cfg.Log.Error("left behind by an earlier build and not removed; the next start tries again", "kind", r.Kind, "name", r.Name, "build", r.Build, "err", err)
+	})
+	if err != nil {
+		return err
+	}
+	return d.builds.reopen(ctx)
+}
+
+// tellInterrupted writes the end into the log of a build that a dead daemon left.
+func (d *Daemon) tellInterrupted(ctx context.Context, id build.ID) {
+	r, err := d.builds.store.Get(ctx, id)
+	if err == nil {
+		err = d.builds.open(id, r.Label)
+	}
+	if err != nil {
+		d.cfg.Log.Warn("the log of an interrupted build could not be ended", "build", id, "err", err)
+		return
+	}
+	d.builds.eventLog(id).State(build.Interrupted, r.Error)
+	d.builds.close(id)
+}
+
+// Serve answers requests and runs builds until ctx ends, then cancels what runs and returns when all is cleaned up.
+func (d *Daemon) Serve(ctx context.Context) error {
+	servers, err := d.listen()
+	if err != nil {
+		return err
+	}
+	queueCtx, stopQueue := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopQueue()
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.queue.Run(queueCtx) })
+	for _, s := range servers {
+		g.Go(s.serve)
+	}
+	g.Go(func() error {
+		<-gctx.Done()
+		stopQueue()
+		d.queue.Stopped() // clients see the end of their builds before the door closes
+		return shutAll(servers)
+	})
+	if d.cfg.Ready != nil {
+		d.cfg.Ready(tcpAddress(servers))
+	}
+	return g.Wait()
+}
+
+// Idle waits until no build runs and none waits.
+func (d *Daemon) Idle(ctx context.Context) error { return d.queue.Idle(ctx) }
+
+// Close gives the data directory back.
+func (d *Daemon) Close() error {
+	var errs error
+	for _, driver := range d.drivers {
+		if c, ok := driver.(interface{ Close() error }); ok {
+			errs = errors.Join(errs, c.Close())
+		}
+	}
+	if d.db != nil {
+		errs = errors.Join(errs, d.db.Close())
+	}
+	return errors.Join(errs, d.lock.Close())
+}
+
+// LockedError says that another daemon owns the data directory.
+type LockedError struct {
+	Dir string
+	PID int // 0 if it could not be read
+}
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("another daemon (process %d) owns %s: use it through its socket, or choose another directory with --data", e.PID, e.Dir)
+}
+
+// dataLock holds a data directory.
+type dataLock struct{ f *os.File }
+
+func (l *dataLock) Close() error { return l.f.Close() }

@@ -1,0 +1,181 @@
+// Package eventlog keeps the events of an attempt in a file and lets any number of readers follow it.
+//
+// A build appends lines of JSON with [Writer.Emit] and never waits for a reader: a reader has a place in the file, not a
+// queue in memory, and a slow one costs nothing. [Follow] reads from any offset, waits at the end for more, and returns
+// when the log is closed. The offset after each line identifies it, so a reader that lost its connection goes on where it
+// was.
+package eventlog
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+)
+
+// Limit is the size at which a log is cut: from there on only states, errors and steps are kept, so that a guest that
+// prints without end fills no disk.
+const Limit = 256 << 20
+
+// progressEvery is the shortest time between two kept progress events of one title.
+const progressEvery = 250 * time.Millisecond
+
+// Writer appends events to the log of one attempt. It may be used by several goroutines.
+type Writer struct {
+	mu       sync.Mutex
+	f        *os.File
+	size     int64
+	cut      bool
+	err      error
+	progress map[string]time.Time
+	redact   func(string) string
+	wake     *signal
+}
+
+// Book hands out writers and lets readers find the live ones. The zero value is ready.
+type Book struct {
+	mu   sync.Mutex
+	open map[string]*signal // by path
+}
+
+// Open creates or continues the log at path.
+func (b *Book) Open(path string) (*Writer, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	w := &Writer{f: f, size: info.Size(), progress: map[string]time.Time{}, redact: func(s string) string { return s }, wake: newSignal()}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open == nil {
+		b.open = map[string]*signal{}
+	}
+	b.open[path] = w.wake
+	w.wake.gone = func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.open, path)
+	}
+	return w, nil
+}
+
+// Emit implements build.Sink. An error of the disk is kept for Close: a full disk must not stop a build by its log.
+func (w *Writer) Emit(e build.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil || !w.wanted(e) {
+		return
+	}
+	e.Text = w.redact(e.Text)
+	line, err := json.Marshal(e)
+	if err != nil {
+		w.err = err
+		return
+	}
+	n, err := w.f.Write(append(line, '\n'))
+	w.size += int64(n)
+	if err != nil {
+		w.err = fmt.Errorf("write the log: %w", err)
+		return
+	}
+	w.wake.notify()
+}
+
+func (w *Writer) wanted(e build.Event) bool {
+	switch e.Kind {
+	case build.EventProgress:
+		if last := w.progress[e.Text]; e.Time.Sub(last) < progressEvery && e.Done < e.Total {
+			return false
+		}
+		w.progress[e.Text] = e.Time
+		return w.size < Limit
+	case build.EventMessage, build.EventSeed:
+		return w.size < Limit
+	}
+	return true
+}
+
+// Close ends the log: readers see its end. It returns the first error of writing.
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.wake.close()
+	return errors.Join(w.err, w.f.Close())
+}
+
+// Line is an event with the offset of the file after it.
+type Line struct {
+	Next  int64
+	Event json.RawMessage
+}
+
+// Follow calls fn for each event of the log at path from offset on. At the end it waits for more while the log is being
+// written, and returns nil when it is closed. It stops with the error of fn or of ctx.
+func (b *Book) Follow(ctx context.Context, path string, offset int64, fn func(Line) error) error {
+	wake := b.live(path) // before the first read: what is written after that is seen by the next
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return err
+	}
+	r := bufio.NewReaderSize(f, 64<<10)
+	for {
+		seen := wake.generation()
+		if offset, err = readLines(r, offset, fn); err != nil {
+			return err
+		}
+		if _, err := f.Seek(offset, io.SeekStart); err != nil { // back over a line that is half written
+			return err
+		}
+		r.Reset(f)
+		if err := wake.wait(ctx, seen); err != nil {
+			if errors.Is(err, errClosed) {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+func readLines(r *bufio.Reader, offset int64, fn func(Line) error) (int64, error) {
+	for {
+		line, err := r.ReadBytes('\n')
+		if err == io.EOF {
+			return offset, nil
+		}
+		if err != nil {
+			return offset, err
+		}
+		offset += int64(len(line))
+		if err := fn(Line{Next: offset, Event: line[:len(line)-1]}); err != nil {
+			return offset, err
+		}
+	}
+}
+
+func (b *Book) live(path string) *signal {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.open[path] // nil: closed
+}
+
+// Redact has the texts of all later events pass through fn.
+func (w *Writer) Redact(fn func(string) string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.redact = fn
+}

@@ -1,0 +1,158 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/boxkiln/boxkiln/boxregistry/vagrantapi"
+	"github.com/boxkiln/boxkiln/daemon/api"
+	"github.com/boxkiln/boxkiln/daemon/wire"
+	"github.com/boxkiln/boxkiln/internal/layout"
+)
+
+// server is one listener with its HTTP server.
+type server struct {
+	http     *http.Server
+	listener net.Listener
+}
+
+func (s server) serve() error {
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// drainTime is how long requests that run may take when the daemon ends.
+const drainTime = 5 * time.Second
+
+func shutAll(servers []server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	var errs error
+	for _, s := range servers {
+		if err := s.http.Shutdown(ctx); err != nil {
+			errs = errors.Join(errs, s.http.Close())
+		}
+	}
+	return errs
+}
+
+func tcpAddress(servers []server) string {
+	for _, s := range servers {
+		if a, ok := s.listener.Addr().(*net.TCPAddr); ok {
+			return a.String()
+		}
+	}
+	return ""
+}
+
+// listen opens the socket and the TCP address.
+func (d *Daemon) listen() ([]server, error) {
+	handler := d.handler()
+	socket, err := listenSocket(d.cfg.Data, d.cfg.SocketGroup)
+	if err != nil {
+		return nil, err
+	}
+	servers := []server{{newServer(handler, d.cfg.Log), socket}}
+	if d.cfg.Listen == "" {
+		return servers, nil
+	}
+	if err := checkListen(d.cfg.Listen, d.cfg.InsecureHTTP); err != nil {
+		return nil, errors.Join(err, socket.Close())
+	}
+	tcp, err := net.Listen("tcp", d.cfg.Listen)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on %s: %w; choose another address with --listen", d.cfg.Listen, err), socket.Close())
+	}
+	// A page of another site must not make the browser of an admin change anything here.
+	guarded := http.NewCrossOriginProtection().Handler(handler)
+	return append(servers, server{newServer(guarded, d.cfg.Log), tcp}), nil
+}
+
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ConnContext:       api.ConnContext,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// checkListen refuses to send tokens and boxes over a network in clear without being told to.
+func checkListen(addr string, insecure bool) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("--listen %q: write it like 127.0.0.1:8420", addr)
+	}
+	if ip := net.ParseIP(host); insecure || host == "localhost" || (ip != nil && ip.IsLoopback()) {
+		return nil
+	}
+	return fmt.Errorf("--listen %q is not a loopback address, and tokens would cross the network in clear: put a proxy with TLS in front of 127.0.0.1, or accept it with --insecure-http", addr)
+}
+
+// listenSocket makes the daemon's socket. The lock of the data directory is held, so a socket that exists is a dead one.
+func listenSocket(data layout.Dir, group string) (net.Listener, error) {
+	path, err := data.Socket()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	if err := openSocket(path, group); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+func openSocket(path, group string) error {
+	if group == "" {
+		return os.Chmod(path, layout.SecretMode)
+	}
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return fmt.Errorf("--socket-group: %w", err)
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return fmt.Errorf("--socket-group %q has no number: %w", group, err)
+	}
+	return errors.Join(os.Chown(path, -1, gid), os.Chmod(path, layout.SecretMode|0o060))
+}
+
+// handler puts the API, the registry and the pages behind one door.
+func (d *Daemon) handler() http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.HandleMethodNotAllowed = true
+	r.Use(gin.CustomRecoveryWithWriter(nil, func(c *gin.Context, err any) {
+		d.cfg.Log.Error("request panicked", "path", c.Request.URL.Path, "panic", err)
+		c.AbortWithStatus(http.StatusInternalServerError)
+	}), api.Guard(d.tokens))
+	r.GET("/livez", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
+	(&api.Server{
+		Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Log: d.cfg.Log, Now: d.cfg.Now,
+		Info: wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
+	}).Mount(r)
+	pages := d.pages()
+	pages.Register(r)
+	vagrantapi.New(d.registry, vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}).Register(r)
+	return vagrantapi.CollapseSlashes(r)
+}

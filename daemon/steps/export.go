@@ -1,0 +1,157 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/hypervisor"
+)
+
+// export writes the machine's disks to the output directory.
+func (t *Set) export(ctx context.Context, s *build.Session) error {
+	dir, err := s.Outputs.Place(s.Plan.OutputDirectory())
+	if err != nil {
+		return fmt.Errorf("the output directory: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("the output directory: %w", err)
+	}
+	s.Log.Say("Exporting the disks...")
+	out := s.Log.Writer()
+	defer out.Close()
+	format := s.Plan.Output.Format
+	if format == "" {
+		format = "qcow2"
+	}
+	a, err := s.Machine.Export(ctx, dir, hypervisor.ExportOptions{
+		Format: format, Compress: s.Plan.Output.DiskCompression, SkipCompaction: s.Plan.Output.SkipCompaction,
+		Name: s.Plan.DefaultName(), Log: out,
+		Progress: func(done, total int64) { s.Log.Progress("Exporting", done, total) },
+	})
+	if err != nil {
+		return build.OurFault(err)
+	}
+	a.Builder, a.Driver = s.Plan.Builder, s.Plan.Driver
+	s.Made = a
+	return nil
+}
+
+// postProcess runs the chains of post-processors. Each begins with the machine's own artifact; what nobody keeps is
+// removed, as Packer does.
+func (t *Set) postProcess(ctx context.Context, s *build.Session) error {
+	keepMade := len(s.Plan.Post) == 0
+	for _, chain := range s.Plan.Post {
+		keep, err := t.chain(ctx, s, chain)
+		if err != nil {
+			return err
+		}
+		keepMade = keepMade || keep
+	}
+	if keepMade {
+		s.Log.Artifact(fmt.Sprintf("VM files in directory: %s", s.Plan.OutputDirectory()))
+	}
+	s.KeepMade = keepMade
+	return nil
+}
+
+// chain runs one chain and tells whether its first post-processor keeps the machine's artifact.
+func (t *Set) chain(ctx context.Context, s *build.Session, chain []build.PostPlan) (keepMade bool, err error) {
+	a := s.Made
+	for i, p := range chain {
+		next, keep, err := t.process(ctx, s, p, a)
+		if err != nil {
+			return false, fmt.Errorf("post-processor %s: %w", p.Type, err)
+		}
+		if i == 0 {
+			keepMade = keep
+		} else if !keep {
+			if err := removeReplaced(a, next); err != nil {
+				return false, err
+			}
+		}
+		a = next
+	}
+	for i := range a.Files {
+		if a.Files[i].Role == hypervisor.RoleBox {
+			s.Box = &a.Files[i]
+		}
+	}
+	return keepMade, nil
+}
+
+func (t *Set) process(ctx context.Context, s *build.Session, p build.PostPlan, a hypervisor.Artifact) (out hypervisor.Artifact, keep bool, err error) {
+	kind, ok := t.Parts.PostProcessors[p.Type]
+	if !ok || kind.New == nil {
+		return a, false, errors.New("it is not built yet")
+	}
+	s.Log.Say("Running post-processor: %s", postName(p))
+	lines := s.Log.Writer()
+	defer lines.Close()
+	pp, err := kind.New(p.Args, build.PostEnv{
+		Outputs: s.Outputs, Files: s.Files, Vars: t.vars(s), Cwd: s.Plan.Cwd, TemplateDir: s.Plan.TemplateDir,
+		Render: t.renderer(s), Scratch: s.Dirs.Scratch, Out: lines, Progress: s.Log.Progress,
+	})
+	if err != nil {
+		return a, false, err
+	}
+	if out, err = pp.Process(ctx, a); err != nil {
+		return a, false, err
+	}
+	keep = false
+	forced := false
+	if k, ok := pp.(build.KeepsInput); ok {
+		keep, forced = k.KeepsInput()
+	}
+	if p.KeepInputArtifact != nil && !forced {
+		keep = *p.KeepInputArtifact
+	}
+	if text := summary(p.Type, out, a); text != "" {
+		s.Log.Artifact(text)
+	}
+	return out, keep, nil
+}
+
+func postName(p build.PostPlan) string {
+	if p.Name != "" {
+		return fmt.Sprintf("%s (type %s)", p.Name, p.Type)
+	}
+	return p.Type
+}
+
+// summary is the line that Packer prints at the end about an artifact that a post-processor made.
+func summary(typ string, made, from hypervisor.Artifact) string {
+	for _, f := range made.Files {
+		if f.Role == hypervisor.RoleBox {
+			return fmt.Sprintf("'%s' provider box: %s", vagrantProvider(made.Driver), f.Name())
+		}
+	}
+	if len(made.Files) > len(from.Files) || (typ == "compress" && len(made.Files) > 0) {
+		return fmt.Sprintf("%s: %s", typ, made.Files[len(made.Files)-1].Name())
+	}
+	return ""
+}
+
+func vagrantProvider(driver string) string {
+	if driver == "vmware" {
+		return "vmware_desktop"
+	}
+	return driver
+}
+
+// removeReplaced removes the files of an artifact that its successor does not contain.
+func removeReplaced(old, next hypervisor.Artifact) error {
+	stay := map[string]bool{}
+	for _, f := range next.Files {
+		stay[f.Path] = true
+	}
+	var errs error
+	for _, f := range old.Files {
+		if !stay[f.Path] {
+			errs = errors.Join(errs, os.RemoveAll(f.Path))
+		}
+	}
+	return errs
+}

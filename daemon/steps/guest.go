@@ -1,0 +1,201 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/provisioners"
+)
+
+// waitGuest waits until a login works. The build's context ends when the machine does, and so does the wait.
+func (t *Set) waitGuest(ctx context.Context, s *build.Session) error {
+	c := s.Plan.Communicator
+	if c.Kind() != "ssh" {
+		return fmt.Errorf("communicator %q: only ssh and none are built yet", c.Kind())
+	}
+	s.Log.Say("Waiting for SSH to become available...")
+	find := func(ctx context.Context) (string, error) {
+		e, err := s.Machine.Guest(ctx, guestPort(c.SSH.Port))
+		if err != nil {
+			return "", err
+		}
+		s.Reached = e.String()
+		return s.Reached, nil
+	}
+	guest, err := t.Parts.Communicator.Connect(ctx, build.ConnectRequest{
+		Args: c, PrivateKey: []byte(s.Key.Private), Files: s.Files, Find: find,
+		Report: func(text string) { s.Log.Message("%s", text) },
+	})
+	if err != nil {
+		return err
+	}
+	s.Guest = guest
+	s.CloseAtEnd(guest)
+	s.Log.Say("Connected to SSH!")
+	return nil
+}
+
+// provisionStep makes the step of one provisioner with its meta-arguments.
+func (t *Set) provisionStep(i int, p build.ProvisionPlan) build.Step {
+	name := fmt.Sprintf("provision[%d] %s", i+1, p.Type)
+	return build.Step{Name: name, Do: func(ctx context.Context, s *build.Session) error {
+		err := t.provision(ctx, s, p)
+		if err != nil && p.ContinueOnError && ctx.Err() == nil {
+			s.Log.Error("%s failed, and continue_on_error is set: %v", name, err)
+			return nil
+		}
+		return err
+	}}
+}
+
+func (t *Set) provision(ctx context.Context, s *build.Session, p build.ProvisionPlan) error {
+	if s.Guest == nil {
+		return errNoGuest
+	}
+	if p.PauseBefore > 0 {
+		s.Log.Say("Pausing %s before the next provisioner...", p.PauseBefore)
+		if err := sleep(ctx, p.PauseBefore); err != nil {
+			return err
+		}
+	}
+	s.Log.Say("Provisioning with %s...", provisionName(p))
+	for try := 0; ; try++ {
+		err := t.provisionOnce(ctx, s, p)
+		if err == nil || ctx.Err() != nil || try >= p.MaxRetries {
+			return err
+		}
+		s.Log.Error("%v; trying again, %d of %d", err, try+1, p.MaxRetries)
+	}
+}
+
+func provisionName(p build.ProvisionPlan) string {
+	if p.Name != "" {
+		return p.Type + " " + p.Name
+	}
+	return p.Type
+}
+
+func (t *Set) provisionOnce(ctx context.Context, s *build.Session, p build.ProvisionPlan) error {
+	kind, ok := t.Parts.Provisioners[p.Type]
+	if !ok || kind.New == nil {
+		return fmt.Errorf("provisioner %q is not built yet", p.Type)
+	}
+	prov, err := kind.New(p.Args, t.env(s))
+	if err != nil {
+		return fmt.Errorf("provisioner %s: %w", p.Type, err)
+	}
+	if p.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, p.Timeout, fmt.Errorf("provisioner %s took longer than its timeout of %s", p.Type, p.Timeout))
+		defer cancel()
+	}
+	out := s.Log.Writer()
+	err = prov.Provision(ctx, s.Guest, out)
+	_ = out.Close() // tells the last line; cannot fail
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (t *Set) env(s *build.Session) provisioners.Env {
+	return provisioners.Env{Files: s.Files, Outputs: s.Outputs, Vars: t.vars(s), Render: t.renderer(s)}
+}
+
+// ErrorCleanup runs the error-cleanup-provisioner of a failed build.
+func (t *Set) ErrorCleanup(ctx context.Context, s *build.Session) error {
+	s.Log.Say("Running the cleanup provisioner...")
+	return t.provision(ctx, s, *s.Plan.ErrorCleanup)
+}
+
+// cleanGuest removes the temporary key from the guest: a published image must not open for it.
+func (t *Set) cleanGuest(ctx context.Context, s *build.Session) error {
+	if s.Key.Authorized == "" {
+		return nil
+	}
+	fields := strings.Fields(s.Key.Authorized)
+	if len(fields) < 2 {
+		return nil
+	}
+	// The key's own text has no character that sed or grep would take for more than itself but "+", "/" and "=".
+	line := fmt.Sprintf(`for f in "$HOME/.ssh/authorized_keys" /root/.ssh/authorized_keys; do `+
+		`if [ -w "$f" ] && grep -qF '%[1]s' "$f"; then grep -vF '%[1]s' "$f" > "$f.boxkiln"; cat "$f.boxkiln" > "$f"; rm -f "$f.boxkiln"; fi; done`, fields[1])
+	exit, err := s.Guest.Run(ctx, provisioners.Command{Line: line})
+	if err != nil || exit != 0 {
+		s.Log.Message("the temporary key could not be removed from the guest (status %d, %v)", exit, err)
+	}
+	return nil
+}
+
+// defaultShutdownTimeout is Packer's.
+const defaultShutdownTimeout = 5 * time.Minute
+
+// shutdown powers the guest off: by the template's command, else by ACPI.
+func (t *Set) shutdown(ctx context.Context, s *build.Session) error {
+	args := s.Plan.Shutdown
+	timeout := args.ShutdownTimeout.Or(defaultShutdownTimeout)
+	s.ExpectOff()
+	waitCtx, cancel := context.WithTimeoutCause(ctx, timeout, shutdownTimeout(args.ShutdownCommand, timeout))
+	defer cancel()
+	switch {
+	case s.Guest == nil || args.DisableShutdown:
+		s.Log.Say("Waiting for the guest to power itself off...")
+	case args.ShutdownCommand == "":
+		s.Log.Say("Halting the virtual machine by ACPI: the template has no shutdown_command")
+		if err := s.Machine.Shutdown(waitCtx); err != nil {
+			return build.OurFault(fmt.Errorf("shut down by ACPI: %w", err))
+		}
+	default:
+		s.Log.Say("Gracefully halting virtual machine...")
+		if err := t.runShutdown(waitCtx, s, args.ShutdownCommand); err != nil {
+			return err
+		}
+	}
+	if err := s.Machine.Wait(waitCtx); err != nil {
+		if waitCtx.Err() != nil {
+			return context.Cause(waitCtx)
+		}
+		return fmt.Errorf("the machine did not power off cleanly: %w", err)
+	}
+	return nil
+}
+
+func shutdownTimeout(command string, limit time.Duration) error {
+	if command == "" {
+		return fmt.Errorf("the guest did not power off within %s of the ACPI power button: set shutdown_command in the template", limit)
+	}
+	return fmt.Errorf("the guest did not power off within %s of shutdown_command: raise shutdown_timeout or look at the last screen", limit)
+}
+
+// runShutdown runs the command. The connection may end under it, which is what it is for.
+func (t *Set) runShutdown(ctx context.Context, s *build.Session, command string) error {
+	command, err := t.renderer(s)(command, nil)
+	if err != nil {
+		return fmt.Errorf("shutdown_command: %w", err)
+	}
+	out := s.Log.Writer()
+	defer out.Close()
+	done := make(chan error, 1)
+	go func() {
+		exit, err := s.Guest.Run(ctx, provisioners.Command{Line: command, Stdout: out, Stderr: out})
+		if err == nil && exit != 0 {
+			err = &provisioners.ExitError{Command: "shutdown_command", Status: exit}
+		}
+		done <- err
+	}()
+	off := make(chan error, 1)
+	go func() { off <- s.Machine.Wait(ctx) }()
+	select {
+	case err := <-done:
+		var exit *provisioners.ExitError
+		if asExit(err, &exit) && exit.Status > 0 {
+			s.Log.Message("%v; waiting for the machine all the same", err)
+		}
+		return nil
+	case err := <-off:
+		return err
+	}
+}

@@ -1,0 +1,129 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/iso/seedhttp"
+)
+
+// Under QEMU's user networking the guest sees this host's loopback as userNetHost.
+const (
+	loopback    = "127.0.0.1"
+	userNetHost = "10.0.2.2"
+)
+
+// seed is a seed server with the address that the guest uses for it.
+type seed struct {
+	*seedhttp.Server
+	seen string
+}
+
+func (s seed) Seen() string { return s.seen }
+
+// serveSeed starts the seed server, bound to the address that only the guest reaches.
+func (t *Set) serveSeed(ctx context.Context, s *build.Session) error {
+	args := s.Plan.Seed
+	if args.Empty() {
+		return nil
+	}
+	bind, seen, err := seedHost(ctx, s)
+	if err != nil {
+		return fmt.Errorf("find out where the guest sees this host: %w", err)
+	}
+	cfg := seedhttp.Config{Now: t.Now, Log: func(r seedhttp.Request) { s.Log.Seed(seedLine(r)) }}
+	if cfg.Addr, err = bindAddress(args, bind); err != nil {
+		return err
+	}
+	cfg.PortMin, cfg.PortMax = args.Ports()
+	if args.Directory != "" {
+		if cfg.Root, err = s.Files.Dir(args.Directory); err != nil {
+			return fmt.Errorf("http_directory %q: %w", args.Directory, err)
+		}
+	} else if cfg.Content, err = t.seedContent(s); err != nil {
+		return err
+	}
+	// The server outlives this step: it closes with the session.
+	server, err := seedhttp.Start(context.WithoutCancel(ctx), cfg)
+	if err != nil {
+		return err
+	}
+	s.Seed = seed{server, seen}
+	s.CloseAtEnd(server)
+	s.Log.Say("Starting HTTP server on port %d", server.Port())
+	return nil
+}
+
+// seedContent renders http_content: it may carry the temporary public key.
+func (t *Set) seedContent(s *build.Session) (map[string]string, error) {
+	render := t.renderer(s)
+	content := make(map[string]string, len(s.Plan.Seed.Content))
+	for name, text := range s.Plan.Seed.Content {
+		out, err := render(text, nil)
+		if err != nil {
+			return nil, fmt.Errorf("http_content %q: %w", name, err)
+		}
+		content[name] = out
+	}
+	return content, nil
+}
+
+// seedHost tells where to listen and what the guest calls it.
+func seedHost(ctx context.Context, s *build.Session) (bind, seen string, err error) {
+	if h, ok := s.Driver.(hypervisor.SeedHost); ok {
+		return h.SeedHost(ctx, s.Plan.Machine)
+	}
+	return loopback, userNetHost, nil
+}
+
+// bindAddress is the template's own choice, or the address that the driver gave.
+func bindAddress(args seedhttp.Args, bind string) (netip.Addr, error) {
+	switch {
+	case args.BindAddress != "":
+		bind = args.BindAddress
+	case args.Interface != "":
+		return interfaceAddress(args.Interface)
+	}
+	addr, err := netip.ParseAddr(bind)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("http_bind_address %q is no IP address", bind)
+	}
+	return addr, nil
+}
+
+func interfaceAddress(name string) (netip.Addr, error) {
+	ifc, err := net.InterfaceByName(name)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("http_interface %q: %w", name, err)
+	}
+	addrs, err := ifc.Addrs()
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("http_interface %q: %w", name, err)
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+			return p.Addr(), nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("http_interface %q has no IPv4 address", name)
+}
+
+func seedLine(r seedhttp.Request) string {
+	return fmt.Sprintf("%s /%s: %d, %d bytes", r.Method, trimSlash(r.Path), r.Status, r.Bytes)
+}
+
+func trimSlash(path string) string {
+	for len(path) > 0 && path[0] == '/' {
+		path = path[1:]
+	}
+	return path
+}
+
+// isMissing tells a path that the template did not name.
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -1,0 +1,135 @@
+// Package wire is what the daemon's API and its client say to each other: plain JSON values and the table of error codes.
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+)
+
+// SubmitRequest asks for builds, all of one command.
+type SubmitRequest struct {
+	Plans []build.Plan `json:"plans"`
+	// Parallel is how many of them may run at once; 0 for as many as the budget has room for.
+	Parallel int `json:"parallel,omitempty"`
+}
+
+// SubmitReply lists the builds that were queued, in the order of the plans.
+type SubmitReply struct {
+	Builds []build.Record `json:"builds"`
+}
+
+// MissingRequest asks which contents the daemon lacks.
+type MissingRequest struct {
+	Digests []string `json:"digests"`
+}
+
+// MissingReply answers a MissingRequest.
+type MissingReply struct {
+	Missing []string `json:"missing"`
+}
+
+// BuildList is a page of builds, newest first.
+type BuildList struct {
+	Builds []build.Record `json:"builds"`
+}
+
+// BuildReply is one build with its steps.
+type BuildReply struct {
+	build.Record
+	Steps []build.StepRecord `json:"steps"`
+}
+
+// AnswerRequest answers the question that a build asks.
+type AnswerRequest struct {
+	Answer string `json:"answer"`
+}
+
+// Output is a file that a build made for its user's machine.
+type Output struct {
+	// Path is where the template wants it, on the user's machine.
+	Path string `json:"path"`
+	Size int64  `json:"size"`
+	Mode uint32 `json:"mode"`
+}
+
+// OutputList lists outputs; the place in it is the number to fetch one by.
+type OutputList struct {
+	Outputs []Output `json:"outputs"`
+}
+
+// TokenRequest asks for a token.
+type TokenRequest struct {
+	Name    string `json:"name"`
+	Scope   string `json:"scope"`
+	Seconds int64  `json:"seconds,omitempty"` // until it expires; 0 for never
+}
+
+// TokenReply carries a new token, the only time that it is shown.
+type TokenReply struct {
+	Token string `json:"token"`
+}
+
+// Info describes the daemon to its client.
+type Info struct {
+	Version  string `json:"version"`
+	Data     string `json:"data"`
+	SameUser bool   `json:"same_user"` // the request came through the socket from the daemon's own user
+	Local    bool   `json:"local"`     // the request came through the socket
+}
+
+// Code is the machine-readable part of an error.
+type Code string
+
+// The codes of the API, with their HTTP status in Status.
+const (
+	CodeBadRequest   Code = "bad_request"
+	CodeUnauthorized Code = "unauthorized"
+	CodeForbidden    Code = "forbidden"
+	CodeNotFound     Code = "not_found"
+	CodeConflict     Code = "conflict"
+	CodeOverBudget   Code = "over_budget"
+	CodeDiskFull     Code = "disk_full"
+	CodeTooLarge     Code = "too_large"
+	CodeStopping     Code = "stopping"
+	CodeInternal     Code = "internal"
+)
+
+// Status maps each code to its HTTP status.
+var Status = map[Code]int{
+	CodeBadRequest:   http.StatusBadRequest,
+	CodeUnauthorized: http.StatusUnauthorized,
+	CodeForbidden:    http.StatusForbidden,
+	CodeNotFound:     http.StatusNotFound,
+	CodeConflict:     http.StatusConflict,
+	CodeOverBudget:   http.StatusUnprocessableEntity,
+	CodeDiskFull:     http.StatusInsufficientStorage,
+	CodeTooLarge:     http.StatusRequestEntityTooLarge,
+	CodeStopping:     http.StatusServiceUnavailable,
+	CodeInternal:     http.StatusInternalServerError,
+}
+
+// Error is an error of the API: a code for programs, a message for people. The cause stays on the server.
+type Error struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	cause   error
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns the cause, on the side that made the error.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Errorf makes an Error. A %w operand becomes its cause.
+func Errorf(code Code, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
+}
+
+// ErrorReply is the body of every answer with an error status.
+type ErrorReply struct {
+	Error *Error `json:"error"`
+}

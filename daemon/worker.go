@@ -1,0 +1,165 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/layout"
+	"github.com/boxkiln/boxkiln/internal/redact"
+)
+
+// outputs is what the worker needs of both kinds of outputs.
+type outputs interface {
+	build.Outputs
+	// handOver ends the daemon's claim on what was placed, after the build succeeded.
+	handOver(ctx context.Context) error
+}
+
+// work runs one attempt of a build to its end and writes down how it ended. It is the queue's worker.
+func (b *Builds) work(ctx context.Context, id build.ID, attempt int) {
+	b.eventLog(id).State(build.Running, "")
+	result := b.attempt(ctx, id, attempt)
+	message := ""
+	if result.Err != nil {
+		message = result.Err.Error()
+	}
+	// The end is written even if the daemon is being stopped.
+	ctx = context.WithoutCancel(ctx)
+	err := b.store.End(ctx, id, attempt, result.State, result.Step, message)
+	if err != nil && !errors.Is(err, build.ErrFenced) {
+		b.log.Error("the end of a build could not be written; it will read interrupted", "build", id, "state", result.State, "err", err)
+	}
+	b.eventLog(id).State(result.State, message)
+	b.close(id)
+}
+
+func (b *Builds) attempt(ctx context.Context, id build.ID, attempt int) build.Result {
+	fail := func(err error) build.Result { return build.Result{State: build.Errored, Err: err} }
+	plan, err := b.loadPlan(id)
+	if err != nil {
+		return fail(fmt.Errorf("read the plan: %w", err))
+	}
+	b.redactLog(id, plan.Secrets)
+	s, out, err := b.session(ctx, id, attempt, plan)
+	if err != nil {
+		return fail(err)
+	}
+	steps, err := b.steps(plan)
+	if err != nil {
+		return fail(err)
+	}
+	result := b.engine.Run(ctx, s, steps)
+	if result.Err == nil {
+		if err := out.handOver(context.WithoutCancel(ctx)); err != nil {
+			return fail(fmt.Errorf("hand over the outputs: %w", err))
+		}
+	}
+	return result
+}
+
+// redactLog hides the secrets of a plan from the log of its build.
+func (b *Builds) redactLog(id build.ID, secrets []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.live[id]; l != nil && len(secrets) > 0 {
+		l.log.Redact(redact.New(secrets...).String)
+	}
+}
+
+func (b *Builds) session(ctx context.Context, id build.ID, attempt int, plan *build.Plan) (*build.Session, outputs, error) {
+	view, err := b.inputs.View(plan.Inputs, plan.Cwd)
+	if err != nil {
+		return nil, nil, err
+	}
+	dir, err := b.layout.Build(string(id))
+	if err != nil {
+		return nil, nil, err
+	}
+	home := dir.Attempt(attempt)
+	s := &build.Session{
+		Build: id, Attempt: attempt, Plan: plan,
+		Tag:    hypervisor.Tag{Install: b.install, Build: string(id), Attempt: attempt},
+		Ledger: b.store, Log: b.eventLog(id), Files: view, Driver: b.drivers[plan.Driver],
+		Debug: b.log.With("build", id, "attempt", attempt),
+		Ask:   asker{b, id},
+	}
+	if err := b.makeDirs(ctx, s, home); err != nil {
+		return nil, nil, err
+	}
+	var out outputs
+	if plan.Options.Direct {
+		out = &direct{cwd: plan.Cwd, ledger: b.store, row: func(path string) build.Resource {
+			return s.Resource(build.KindOutput, path)
+		}}
+	} else {
+		out = &staged{dir: home.Outputs(), cwd: plan.Cwd}
+	}
+	s.Outputs = out
+	return s, out, nil
+}
+
+// makeDirs makes the directories of an attempt. Those that go when it ends are in the ledger first.
+func (b *Builds) makeDirs(ctx context.Context, s *build.Session, home layout.Attempt) error {
+	s.Dirs = build.Dirs{Machine: home.Work(), Scratch: home.Scratch(), Logs: home.Path()}
+	for _, dir := range []string{s.Dirs.Scratch, s.Dirs.Machine} {
+		if err := b.store.Intend(ctx, s.Resource(build.KindDir, dir)); err != nil {
+			return fmt.Errorf("write the ledger: %w", err)
+		}
+	}
+	if err := home.Make(); err != nil {
+		return fmt.Errorf("make the directories of the build: %w", err)
+	}
+	return nil
+}
+
+// reapers says how each kind of resource is undone. They serve the end of a build and the start of a daemon alike.
+func reapers(drivers map[string]hypervisor.Driver, data layout.Dir) build.Reapers {
+	return build.Reapers{
+		build.KindMachine: build.ReaperFunc(func(ctx context.Context, r build.Resource) error {
+			return reapMachine(ctx, drivers, r)
+		}),
+		build.KindDir: build.ReaperFunc(func(_ context.Context, r build.Resource) error {
+			if !data.Holds(r.Name) {
+				return fmt.Errorf("%s is not below the data directory", r.Name)
+			}
+			return os.RemoveAll(r.Name)
+		}),
+		build.KindOutput: build.ReaperFunc(func(_ context.Context, r build.Resource) error {
+			if !filepath.IsAbs(r.Name) {
+				return fmt.Errorf("%q is not an absolute path", r.Name)
+			}
+			return os.RemoveAll(r.Name)
+		}),
+	}
+}
+
+// reapTimeout bounds how long one machine may take to go.
+const reapTimeout = time.Minute
+
+func reapMachine(ctx context.Context, drivers map[string]hypervisor.Driver, r build.Resource) error {
+	var h hypervisor.Handle
+	if err := json.Unmarshal(r.Data, &h); err != nil {
+		return fmt.Errorf("the ledger's row of %s: %w", r.Name, err)
+	}
+	driver, ok := drivers[h.Driver]
+	if !ok {
+		return fmt.Errorf("this daemon has no driver %q", h.Driver)
+	}
+	ctx, cancel := context.WithTimeout(ctx, reapTimeout)
+	defer cancel()
+	machine, err := driver.Open(ctx, h)
+	if errors.Is(err, hypervisor.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return machine.Destroy(ctx)
+}
