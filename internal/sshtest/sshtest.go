@@ -201,7 +201,9 @@ func (s *Server) listen(addr string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listener = l
-	s.Addr = l.Addr().String()
+	if s.Addr == "" { // Resume listens where New did
+		s.Addr = l.Addr().String()
+	}
 	s.done.Go(func() { s.accept(l) })
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
@@ -147,30 +146,18 @@ func (g *Guest) open(ctx context.Context) (*link, *ssh.Session, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		// A server that does not answer holds NewSession up for ever.
-		stop := context.AfterFunc(ctx, func() { _ = l.Client.Close() })
-		s, err := l.NewSession()
-		if !stop() {
-			return nil, nil, context.Cause(ctx)
-		}
+		s, err := l.session(ctx)
 		var refused *ssh.OpenChannelError
 		switch {
 		case err == nil:
 			return l, s, nil
+		case ctx.Err() != nil:
+			return nil, nil, context.Cause(ctx)
 		case errors.As(err, &refused):
 			return nil, nil, fmt.Errorf("the server opens no session: %w", err)
 		case !again:
-			return nil, nil, lost(err)
+			return nil, nil, l.lost(err)
 		}
-		_ = l.Client.Close()
-		<-l.gone
+		_ = l.lost(err)
 	}
-}
-
-// lost marks an error of the connection.
-func lost(err error) error {
-	if err == nil || hungUp(err) || errors.Is(err, net.ErrClosed) {
-		return provisioners.ErrDisconnected
-	}
-	return fmt.Errorf("%w: %w", provisioners.ErrDisconnected, err)
 }

@@ -1,10 +1,19 @@
 package sshguest_test
 
 import (
+	"context"
+	"crypto/ed25519"
+	"encoding/pem"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // busyPath is a PATH with the few commands that the smallest guest has, and no scp.
@@ -21,4 +30,86 @@ func busyPath(t *testing.T) string {
 		}
 	}
 	return dir
+}
+
+func atoi(t *testing.T, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// lockedKey is a private key with a passphrase.
+func lockedKey(t *testing.T) string {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(private, "", []byte("long phrase"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(block))
+}
+
+// onWrite calls a function at the first write.
+func onWrite(f func()) io.Writer { return &writeHook{f: f} }
+
+type writeHook struct {
+	once sync.Once
+	f    func()
+}
+
+func (w *writeHook) Write(p []byte) (int, error) {
+	w.once.Do(w.f)
+	return len(p), nil
+}
+
+// gate is a network that can be frozen: packets are neither delivered nor refused.
+type gate struct {
+	mu     sync.Mutex
+	frozen chan struct{}
+}
+
+func (g *gate) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	g.mu.Lock()
+	g.frozen = make(chan struct{})
+	frozen := g.frozen
+	g.mu.Unlock()
+	c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &gated{Conn: c, frozen: frozen, closed: make(chan struct{})}, nil
+}
+
+func (g *gate) freeze() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.frozen)
+}
+
+type gated struct {
+	net.Conn
+	frozen, closed chan struct{}
+	once           sync.Once
+}
+
+func (c *gated) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	select {
+	case <-c.frozen:
+		<-c.closed
+		return 0, net.ErrClosed
+	default:
+		return n, err
+	}
+}
+
+func (c *gated) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
 }

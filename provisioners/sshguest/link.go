@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
+
+	"github.com/boxkiln/boxkiln/provisioners"
 )
 
 // link is one logged-in connection with all that hangs on it.
@@ -72,6 +74,39 @@ func (l *link) dead() bool {
 	default:
 		return false
 	}
+}
+
+// session opens a session. It does not trust NewSession to return: a server that does not answer holds it up, and so
+// does a connection that ends just then, since x/crypto's mux forgets a channel that is opened while it shuts down.
+func (l *link) session(ctx context.Context) (*ssh.Session, error) {
+	type result struct {
+		s   *ssh.Session
+		err error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		s, err := l.NewSession()
+		opened <- result{s, err}
+	}()
+	select {
+	case r := <-opened:
+		return r.s, r.err
+	case <-l.gone:
+		return nil, io.EOF
+	case <-ctx.Done():
+		_ = l.Client.Close() // ends NewSession
+		return nil, context.Cause(ctx)
+	}
+}
+
+// lost gives the connection up after an error, which it marks as the connection's.
+func (l *link) lost(err error) error {
+	_ = l.Client.Close()
+	<-l.gone // so that the next call does not use what is just ending
+	if err == nil || hungUp(err) || errors.Is(err, net.ErrClosed) {
+		return provisioners.ErrDisconnected
+	}
+	return fmt.Errorf("%w: %w", provisioners.ErrDisconnected, err)
 }
 
 // Close ends the connection and waits for all that hung on it.

@@ -114,7 +114,7 @@ func (l *link) status(ctx context.Context, err error) (int, error) {
 	if errors.As(err, &missing) {
 		err = nil
 	}
-	return 0, lost(err)
+	return 0, l.lost(err)
 }
 
 // feedInput passes the input on. A reader that fails ends the command, which must not take half of it for the whole.

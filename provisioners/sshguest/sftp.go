@@ -49,7 +49,7 @@ func (f *sftpFiles) failed(verb, name string, err error) error {
 		return nil
 	}
 	if errors.Is(err, sftp.ErrSSHFxConnectionLost) || f.link.dead() {
-		err = lost(err)
+		err = f.link.lost(err)
 	}
 	return fmt.Errorf("%s %q: %w", verb, name, err)
 }
