@@ -39,13 +39,15 @@ type Plan struct {
 	Shutdown     hypervisor.ShutdownArgs `json:"shutdown"`
 	Communicator Communicator            `json:"communicator"`
 	Machine      hypervisor.Spec         `json:"machine"`
-	Output       OutputArgs              `json:"output"`
-	Publish      PublishArgs             `json:"publish"`
-	Provisioners []ProvisionPlan         `json:"provisioners,omitempty"`
-	ErrorCleanup *ProvisionPlan          `json:"error_cleanup,omitempty"`
-	Post         [][]PostPlan            `json:"post,omitempty"`
-	Options      Options                 `json:"options"`
-	Inputs       []Input                 `json:"inputs,omitempty"`
+	// DiskImage says that the media is a disk to start from rather than a CD to install from.
+	DiskImage    bool            `json:"disk_image,omitempty"`
+	Output       OutputArgs      `json:"output"`
+	Publish      PublishArgs     `json:"publish"`
+	Provisioners []ProvisionPlan `json:"provisioners,omitempty"`
+	ErrorCleanup *ProvisionPlan  `json:"error_cleanup,omitempty"`
+	Post         [][]PostPlan    `json:"post,omitempty"`
+	Options      Options         `json:"options"`
+	Inputs       []Input         `json:"inputs,omitempty"`
 	// Secrets are the values that no log, event or file may show. They are sealed apart from the plan.
 	Secrets []string `json:"secrets,omitempty"`
 }
