@@ -17,7 +17,7 @@ type Parts struct {
 	PostProcessors map[string]PostKind
 	// Communicator reaches guests by ssh.
 	Communicator CommunicatorKind
-	DataSources    map[string]*schema.Block
+	DataSources  map[string]*schema.Block
 	// Aliases are old names of sources ("virtualbox" for "virtualbox-iso").
 	Aliases map[string]string
 }

@@ -23,6 +23,11 @@ func (e *ConnectError) Error() string { return fmt.Sprintf("ssh: %v; last seen: 
 // Unwrap is for errors.Is.
 func (e *ConnectError) Unwrap() error { return e.Err }
 
+// Final reports whether another try would end in the same way.
+func (e *ConnectError) Final() bool {
+	return errors.Is(e.Err, ErrLoginRefused) || errors.Is(e.Err, ErrHostKeyChanged) || errors.Is(e.Err, errBastion) || errors.Is(e.Err, errLocal)
+}
+
 // Ends of a wait that are nobody else's doing.
 var (
 	ErrLoginRefused = errors.New("the server refuses the login")

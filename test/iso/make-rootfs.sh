@@ -24,7 +24,7 @@ mmdebstrap --quiet --variant=minbase --format=tar \
 	--essential-hook="sync-in $here/rootfs /" \
 	--customize-hook='chown -R 0:0 "$1/etc/systemd" "$1/etc/ssh" "$1/etc/apt" "$1/etc/tiny-initramfs"' \
 	--customize-hook='chroot "$1" systemctl --quiet enable systemd-networkd.service' \
-	--customize-hook='chroot "$1" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-pstore.service' \
+	--customize-hook="chroot \"\$1\" systemctl --quiet mask $(sed '/^#/d' "$here/masked-units.list" | xargs)" \
 	--customize-hook='ln -sf /run/systemd/resolve/resolv.conf "$1/etc/resolv.conf"' \
 	--customize-hook='rm -f "$1"/etc/ssh/ssh_host_*_key* "$1"/etc/hostname "$1"/var/lib/dbus/machine-id "$1"/var/log/*.log' \
 	--customize-hook=': >"$1/etc/machine-id"' \

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/client"
+	"github.com/boxkiln/boxkiln/daemon/wire"
+	"github.com/boxkiln/boxkiln/internal/fsx"
+)
+
+// buildOptions are the switches of `boxkiln build`.
+type buildOptions struct {
+	template templateOptions
+	print    printOptions
+	publish  build.PublishArgs
+	onError  string
+	force    bool
+	debug    bool
+	parallel int
+}
+
+func newBuildCommand(env *environment) *cobra.Command {
+	o := &buildOptions{}
+	cmd := &cobra.Command{
+		Use:   "build [switches] TEMPLATE",
+		Short: "Build the images of a template",
+		Long: `Build the images of a Packer template: a *.pkr.hcl file, a folder of them, or a JSON template.
+
+Switches are those of packer build, with one dash or two. With --box the box is published into the registry.` + exitHelp,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runBuild(cmd.Context(), env, o, args[0]) },
+	}
+	o.template.addFlags(cmd)
+	o.print.addFlags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.onError, "on-error", string(build.OnErrorCleanup), "what to do when a step fails: cleanup, abort, ask or run-cleanup-provisioner")
+	f.BoolVar(&o.force, "force", false, "remove the output directory of an earlier build")
+	f.BoolVar(&o.debug, "debug", false, "pause after each step, one build at a time")
+	f.IntVar(&o.parallel, "parallel-builds", 0, "how many builds may run at once; 0 for as many as there is room for")
+	f.StringVar(&o.publish.Box, "box", "", "publish the box as ORG/NAME")
+	f.StringVar(&o.publish.Version, "box-version", "", "version to publish")
+	f.StringVar(&o.publish.Description, "box-description", "", "description of that version")
+	f.BoolVar(&o.publish.Smoke, "smoke", false, "boot the packed box once and log in before it is released")
+	return cmd
+}
+
+func (o *buildOptions) plan() (build.PlanOptions, error) {
+	onError := build.OnError(o.onError)
+	switch onError {
+	case build.OnErrorCleanup, build.OnErrorAbort, build.OnErrorAsk, build.OnErrorRunCleanup:
+	default:
+		return build.PlanOptions{}, fmt.Errorf("-on-error=%s: use cleanup, abort, ask or run-cleanup-provisioner", o.onError)
+	}
+	if o.parallel < 0 {
+		return build.PlanOptions{}, fmt.Errorf("-parallel-builds=%d: use 0 or more", o.parallel)
+	}
+	if o.debug {
+		o.parallel = 1
+	}
+	cwd, err := os.Getwd()
+	return build.PlanOptions{Cwd: cwd, Publish: o.publish,
+		Options: build.Options{Force: o.force, Debug: o.debug, OnError: onError, Direct: true}}, err
+}
+
+func runBuild(ctx context.Context, env *environment, o *buildOptions, path string) error {
+	planOptions, err := o.plan()
+	if err != nil {
+		return err
+	}
+	planOptions.AgentSocket = env.getenv("SSH_AUTH_SOCK")
+	parts := newParts()
+	t, err := env.load(path, o.template, parts)
+	if err != nil {
+		return err
+	}
+	plans, unbuilt, err := env.plans(t, parts, planOptions)
+	if err != nil {
+		return err
+	}
+	for _, text := range unbuilt {
+		fmt.Fprintf(env.stderr, "Error: %s\n", text)
+	}
+	if len(plans) == 0 {
+		fmt.Fprintln(env.stderr, "Error: nothing of this template can be built")
+		return silentError{exitFailed}
+	}
+	if err := readInputs(plans, parts); err != nil {
+		return err
+	}
+	c, done, err := env.buildDaemon(ctx)
+	if err != nil {
+		return err
+	}
+	failed := follow(ctx, env, c, o, plans)
+	if err := done(); err != nil {
+		failed = errors.Join(failed, err)
+	}
+	if failed == nil && len(unbuilt) > 0 {
+		return silentError{exitFailed}
+	}
+	return failed
+}
+
+// follow submits the plans and shows the builds until they have ended. The first interrupt cancels the builds and waits
+// for their clean-up; the second leaves.
+func follow(ctx context.Context, env *environment, c *client.Client, o *buildOptions, plans []build.Plan) error {
+	defer c.Close()
+	records, err := c.Submit(ctx, wire.SubmitRequest{Plans: plans, Parallel: o.parallel})
+	if err != nil {
+		return err
+	}
+	// From here on an interrupt is a request to cancel, not the end of this process.
+	streams, leave := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer leave(nil)
+	go interrupts(ctx, streams, env, c, records, leave)
+
+	p := newPrinter(env, o.print, records)
+	defer p.close()
+	var wg sync.WaitGroup
+	for i := range records {
+		wg.Go(func() {
+			w := watcher{env: env, client: c, printer: p, record: records[i]}
+			p.ended(records[i].ID, w.watch(streams))
+		})
+	}
+	wg.Wait()
+	p.summary()
+	if p.failed() {
+		return silentError{exitFailed}
+	}
+	return nil
+}
+
+var errLeft = errors.New("left while the builds are being cancelled")
+
+// interrupts turns signals into cancellation. ctx ends with the first one.
+func interrupts(ctx, streams context.Context, env *environment, c *client.Client, records []build.Record, leave context.CancelCauseFunc) {
+	select {
+	case <-ctx.Done():
+	case <-streams.Done():
+		return
+	}
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(again)
+	fmt.Fprintln(env.stderr, "\n==> Cancelling the builds and cleaning up; interrupt again to leave at once")
+	for _, r := range records {
+		if err := c.Cancel(streams, r.ID); err != nil {
+			fmt.Fprintf(env.stderr, "Error: cancel %s: %v\n", r.Label, err)
+		}
+	}
+	select {
+	case <-again:
+		leave(errLeft)
+	case <-streams.Done():
+	}
+}
+
+// watcher shows one build and brings home what it made.
+type watcher struct {
+	env     *environment
+	client  *client.Client
+	printer *printer
+	record  build.Record
+}
+
+// watch returns nil if the build succeeded and its outputs are in place.
+func (w *watcher) watch(ctx context.Context) error {
+	var last build.Event
+	err := w.client.Events(ctx, w.record.ID, func(e build.Event) error {
+		w.printer.event(w.record.ID, e)
+		switch e.Kind {
+		case build.EventState:
+			last = e
+		case build.EventQuestion:
+			go w.answer(ctx, e)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if last.State != build.Succeeded {
+		return &buildError{last.State, last.Text}
+	}
+	return w.fetch(ctx)
+}
+
+// buildError is the end of a build that did not succeed.
+type buildError struct {
+	state build.State
+	text  string
+}
+
+func (e *buildError) Error() string {
+	if e.text == "" {
+		return string(e.state)
+	}
+	return e.text
+}
+
+func (w *watcher) answer(ctx context.Context, e build.Event) {
+	choice := w.printer.ask(e)
+	if err := w.client.Answer(ctx, w.record.ID, choice); err != nil && ctx.Err() == nil {
+		fmt.Fprintf(w.env.stderr, "Error: answer: %v\n", err)
+	}
+}
+
+// fetch copies the outputs that the daemon could not put in place itself.
+func (w *watcher) fetch(ctx context.Context) error {
+	outputs, err := w.client.Outputs(ctx, w.record.ID)
+	if err != nil {
+		return err
+	}
+	for n, out := range outputs {
+		if err := w.fetchOne(ctx, n, out); err != nil {
+			return fmt.Errorf("bring %s here: %w", out.Path, err)
+		}
+	}
+	return nil
+}
+
+func (w *watcher) fetchOne(ctx context.Context, n int, out wire.Output) error {
+	if err := os.MkdirAll(filepath.Dir(out.Path), 0o755); err != nil {
+		return err
+	}
+	f, err := fsx.Create(out.Path, os.FileMode(out.Mode))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := w.client.FetchOutput(ctx, w.record.ID, n, f); err != nil {
+		return err
+	}
+	return f.Commit()
+}
+
+// now is the clock of the command.
+func now() time.Time { return time.Now() }

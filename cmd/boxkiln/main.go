@@ -1,0 +1,42 @@
+// Command boxkiln fires golden VM images and serves them.
+//
+// `boxkiln serve` is the daemon; every other verb is its client, and `boxkiln build` brings a daemon of its own when none
+// answers. There is one file per verb; parts.go is the only place that names all drivers, communicators, provisioners
+// and post-processors.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the whole command, for main and for tests.
+func run(ctx context.Context, args []string, stdout, stderr *os.File) int {
+	root := newRoot(&environment{stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, environ: os.Environ})
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.SetArgs(normalize(root, args))
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var quiet silentError
+	if !errors.As(err, &quiet) {
+		fmt.Fprintf(stderr, "Error: %v\n", err)
+	}
+	return exitCode(err)
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/inputs"
+	"github.com/boxkiln/boxkiln/template"
+)
+
+// templateOptions are the switches that decide what a template means.
+type templateOptions struct {
+	vars, varFiles, only, except []string
+	warnUndeclared               bool
+}
+
+// addFlags adds Packer's switches.
+func (o *templateOptions) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&o.vars, "var", nil, "variable as NAME=VALUE; may be repeated")
+	f.StringArrayVar(&o.varFiles, "var-file", nil, "file with variables; may be repeated")
+	f.StringSliceVar(&o.only, "only", nil, "build only the builds whose names match these patterns")
+	f.StringSliceVar(&o.except, "except", nil, "leave out the builds and post-processors whose names match these patterns")
+	f.BoolVar(&o.warnUndeclared, "warn-on-undeclared-var", false, "warn of values for variables that the template does not declare")
+	f.Bool("ignore-prerelease-plugins", false, "taken for Packer's command lines; there are no plugins")
+	f.Bool("use-sequential-evaluation", false, "taken for Packer's command lines")
+}
+
+// load reads the template and prints what is to be said about it. It returns silentError if it cannot be used.
+func (e *environment) load(path string, o templateOptions, parts build.Parts) (*template.Template, error) {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	t, diags := template.Load(path, parts.Template(), template.Options{
+		Dir: cwd, Vars: o.vars, VarFiles: o.varFiles, Environ: e.environ(), Only: o.only, Except: o.except,
+		WarnUndeclared: o.warnUndeclared, ReadAnywhere: true,
+	})
+	for _, d := range diags {
+		fmt.Fprintln(e.stderr, d.String())
+	}
+	if diags.HasErrors() {
+		return t, silentError{exitFailed}
+	}
+	return t, nil
+}
+
+// plans resolves every source of a template. Sources that cannot be built are reported and counted; mistakes in one that
+// could be built end it all.
+func (e *environment) plans(t *template.Template, parts build.Parts, o build.PlanOptions) (plans []build.Plan, unbuilt []string, err error) {
+	if o.RunUUID == "" {
+		o.RunUUID = uuid.NewString()
+	}
+	var wrong error
+	for _, src := range t.Sources() {
+		if src.Missing != "" {
+			unbuilt = append(unbuilt, fmt.Sprintf("%s: %s", src.Label(), src.Missing))
+			continue
+		}
+		p, err := build.NewPlan(t, src, parts, o)
+		if err != nil {
+			wrong = errors.Join(wrong, err)
+			continue
+		}
+		plans = append(plans, *p)
+	}
+	if wrong != nil {
+		e.printProblems(wrong)
+		return nil, unbuilt, silentError{exitFailed}
+	}
+	return plans, unbuilt, nil
+}
+
+// printProblems prints mistakes that were found while plans were made, each at its block.
+func (e *environment) printProblems(err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range joined.Unwrap() {
+			e.printProblems(one)
+		}
+		return
+	}
+	var p *build.Problem
+	if errors.As(err, &p) && p.Pos.File != "" {
+		fmt.Fprintf(e.stderr, "Error: %s\n  on %s line %d\n\n", p.Text, p.Pos.File, p.Pos.Line)
+		return
+	}
+	fmt.Fprintf(e.stderr, "Error: %v\n", err)
+}
+
+// readInputs hashes the files that each plan names.
+func readInputs(plans []build.Plan, parts build.Parts) error {
+	var errs error
+	for i := range plans {
+		names, err := build.InputNames(&plans[i], parts)
+		if err == nil {
+			plans[i].Inputs, err = inputs.Collect(plans[i].Cwd, names)
+		}
+		if err != nil {
+			errs = errors.Join(errs, fmt.Errorf("%s: %w", plans[i].Label, err))
+		}
+	}
+	return errs
+}
+
+func lines(text []string) string { return strings.Join(text, "\n") }

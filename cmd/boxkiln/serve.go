@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/boxkiln/boxkiln/boxregistry"
+	kiln "github.com/boxkiln/boxkiln/daemon"
+	"github.com/boxkiln/boxkiln/daemon/client"
+	"github.com/boxkiln/boxkiln/daemon/queue"
+	"github.com/boxkiln/boxkiln/internal/layout"
+)
+
+// serveOptions are the switches of `boxkiln serve`.
+type serveOptions struct {
+	listen, baseURL, socketGroup string
+	insecure, verbose            bool
+	budget                       queue.Budget
+	diskGiB                      int64
+}
+
+// defaultListen is where the daemon serves boxes and pages unless told otherwise.
+const defaultListen = "127.0.0.1:8420"
+
+func newServeCommand(env *environment) *cobra.Command {
+	o := &serveOptions{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the daemon: build queue, box registry and web pages",
+		Long: `Run the daemon in the foreground until it is interrupted. It serves its clients on a socket in the data directory and
+boxes, pages and the API on --listen. A second interrupt ends it at once; what that leaves is removed at the next start.` + exitHelp,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), env, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.listen, "listen", defaultListen, "TCP address for boxes, pages and the API; empty for the socket alone")
+	f.StringVar(&o.baseURL, "base-url", "", "URL under which clients reach the daemon, behind a proxy")
+	f.BoolVar(&o.insecure, "insecure-http", false, "listen without TLS on an address that is not loopback")
+	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the daemon's socket")
+	f.IntVar(&o.budget.MemoryMiB, "memory-budget", 0, "MiB of memory for running builds; 0 for four fifths of the host's")
+	f.IntVar(&o.budget.CPUs, "cpu-budget", 0, "CPUs for running builds; 0 for twice the host's")
+	f.Int64Var(&o.diskGiB, "disk-budget", 0, "GiB of disk for running builds; 0 for nine tenths of what is free")
+	f.BoolVar(&o.verbose, "verbose", false, "log more")
+	return cmd
+}
+
+func runServe(ctx context.Context, env *environment, o *serveOptions) error {
+	data, err := env.data()
+	if err != nil {
+		return err
+	}
+	cfg, err := daemonConfig(env, data, o)
+	if err != nil {
+		return err
+	}
+	cfg.Ready = func(addr string) {
+		if addr != "" {
+			fmt.Fprintf(env.stdout, "Boxkiln serves %s on http://%s\n", data.Path(), addr)
+		}
+		// Without systemd there is nobody to tell, which is no error.
+		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
+	}
+	d, err := kiln.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Serve(ctx), d.Close())
+}
+
+// daemonConfig is the configuration of a daemon over a data directory.
+func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Config, error) {
+	base, err := boxregistry.ParseBaseURL(o.baseURL)
+	if err != nil {
+		return kiln.Config{}, fmt.Errorf("--base-url: %w", err)
+	}
+	level := slog.LevelInfo
+	if o.verbose {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: level}))
+	if err := data.Make(); err != nil {
+		return kiln.Config{}, err
+	}
+	budget, err := budgetFor(o, data)
+	if err != nil {
+		return kiln.Config{}, err
+	}
+	return kiln.Config{
+		Data: data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
+		Budget: budget, Parts: newParts(), Drivers: newDrivers(log), Version: version, Log: log,
+	}, nil
+}
+
+// cpuShare is how many guest CPUs there may be for each of the host's: installers wait more than they compute.
+const cpuShare = 2
+
+func budgetFor(o *serveOptions, data layout.Dir) (queue.Budget, error) {
+	b := o.budget
+	if b.CPUs <= 0 {
+		b.CPUs = cpuShare * runtime.NumCPU()
+	}
+	if b.MemoryMiB <= 0 {
+		var info unix.Sysinfo_t
+		if err := unix.Sysinfo(&info); err != nil {
+			return b, fmt.Errorf("read the host's memory: %w", err)
+		}
+		b.MemoryMiB = int(uint64(info.Totalram) * uint64(info.Unit) / 5 * 4 >> 20)
+	}
+	b.DiskBytes = o.diskGiB << 30
+	if b.DiskBytes <= 0 {
+		var fs unix.Statfs_t
+		if err := unix.Statfs(data.Path(), &fs); err != nil {
+			return b, fmt.Errorf("read the free space of %s: %w", data.Path(), err)
+		}
+		b.DiskBytes = int64(fs.Bavail) * fs.Bsize / 10 * 9
+	}
+	return b, nil
+}
+
+// buildDaemon returns a client of the daemon that is meant, or of one that runs inside this process when none answers.
+// The function that comes with it ends that one, after its queue is empty: another build may have become its client.
+func (e *environment) buildDaemon(ctx context.Context) (*client.Client, func() error, error) {
+	c, err := e.client()
+	if err != nil {
+		return nil, nil, err
+	}
+	_, err = c.Info(ctx)
+	if err == nil {
+		return c, func() error { return nil }, nil
+	}
+	if !errors.Is(err, client.ErrNoDaemon) || e.remote() {
+		c.Close()
+		return nil, nil, err
+	}
+	done, err := e.ownDaemon(ctx)
+	var locked *kiln.LockedError
+	if errors.As(err, &locked) { // another one was just starting, or is ending
+		if _, infoErr := c.Info(ctx); infoErr == nil {
+			return c, func() error { return nil }, nil
+		}
+	}
+	if err != nil {
+		c.Close()
+		return nil, nil, err
+	}
+	return c, done, nil
+}
+
+func (e *environment) remote() bool {
+	return e.server != "" || (e.dataFlag == "" && e.getenv(envServer) != "")
+}
+
+func (e *environment) ownDaemon(ctx context.Context) (func() error, error) {
+	data, err := e.data()
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := daemonConfig(e, data, &serveOptions{})
+	if err != nil {
+		return nil, err
+	}
+	cfg.Log = slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	ready := make(chan struct{})
+	cfg.Ready = func(string) { close(ready) }
+	d, err := kiln.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	// An interrupt cancels builds through the API; the daemon itself ends when they have.
+	serveCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- d.Serve(serveCtx) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		stop()
+		return nil, errors.Join(err, d.Close())
+	}
+	return func() error {
+		idle := d.Idle(serveCtx)
+		stop()
+		return errors.Join(idle, <-ended, d.Close())
+	}, nil
+}

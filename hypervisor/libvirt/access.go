@@ -1,0 +1,86 @@
+//go:build !nolibvirt
+
+package libvirt
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// account is the user that QEMU runs as under the system daemon.
+type account struct{ uid, gid uint32 }
+
+// reachable checks that QEMU can walk to path, whose own access libvirt arranges. The error names the first folder that
+// shuts it out and what to do about it.
+func (a account) reachable(path string) error {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil {
+			return err
+		}
+		if !a.may(info, 1) {
+			return fmt.Errorf("QEMU runs as uid %d and cannot pass through the folder %q (mode %04o) to %q: "+
+				"run chmod o+x %q, or keep the data elsewhere with --data DIR", a.uid, dir, info.Mode().Perm(), path, dir)
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
+}
+
+// may tells whether the account has the permission bits (4 read, 2 write, 1 search) by the file's mode. Access lists are
+// not looked at: with one, libvirt's own answer counts.
+func (a account) may(info fs.FileInfo, bits fs.FileMode) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if a.uid == 0 || !ok {
+		return true
+	}
+	mode := info.Mode().Perm()
+	switch {
+	case st.Uid == a.uid:
+		return mode>>6&bits == bits
+	case st.Gid == a.gid:
+		return mode>>3&bits == bits
+	}
+	return mode&bits == bits
+}
+
+// reads tells whether the account can read a file as it stands, parents included.
+func (a account) reads(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && a.may(info, 4) && a.reachable(path) == nil
+}
+
+// open lets the account into a machine's own directory. Nothing else lives there, so searching it gives nothing away.
+func (a account) open(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%q is not a directory", dir)
+	}
+	if !a.may(info, 1) {
+		if err := os.Chmod(dir, info.Mode().Perm()|0o001); err != nil {
+			return err
+		}
+	}
+	return a.reachable(filepath.Join(dir, "x"))
+}
+
+// checkMedia says at once which media cannot be read by QEMU.
+func (a account) checkMedia(paths []string) error {
+	var errs []error
+	for _, path := range paths {
+		if _, err := os.Stat(path); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, a.reachable(path))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,29 @@
+// Package libvirt drives QEMU machines through libvirt.
+//
+// [Planner] reads the arguments of Packer's qemu builder (and libvirt_uri, volume and network_interface) into a Spec
+// without looking at the host. [Driver.Create] looks: it chooses the accelerator and the firmware, applies qemuargs,
+// describes the machine in libvirt's XML, defines it and makes its disks in Spec.Dir. [Machine.Start] powers it on,
+// Wait tells how it ended, Export flattens its disks, Destroy leaves nothing.
+//
+// A machine is a persistent domain that is started with AUTODESTROY. Persistent, because then libvirt itself is the
+// record of what exists: a restarted daemon lists its machines by the tag in their metadata, off or running, and how one
+// ended can still be asked after it did; a transient domain has vanished by then. AUTODESTROY, because libvirtd then
+// powers the machine off as soon as the connection of its owner closes, so not even a daemon that is killed leaves a
+// running guest; what remains is a definition, which the daemon finds in List when it starts again.
+// The domain is defined before its first file is made, and markerFile is written when all are there: a crash in between
+// leaves a domain that Create completes or Destroy removes.
+//
+// Connections are made when they are needed, kept, and made again after a failure. No call outlives its context, though
+// libvirt's C functions know none: they run in goroutines of their own.
+//
+// The build tag nolibvirt leaves out libvirt's C library; New's driver then says so.
+package libvirt
+
+import "time"
+
+// Name is the driver's name in the table of drivers.
+const Name = "libvirt"
+
+// DefaultKeyPace is the time between two key events when the template sets none. At 5 ms a BIOS guest under emulation
+// lost none of 10,000 events; QEMU's PS/2 keyboard queues 16 bytes and drops the rest, so events must not come in bursts.
+const DefaultKeyPace = 5 * time.Millisecond

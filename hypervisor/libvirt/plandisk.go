@@ -1,0 +1,110 @@
+package libvirt
+
+import (
+	"fmt"
+
+	"github.com/boxkiln/boxkiln/hypervisor"
+)
+
+var diskBuses = []string{"virtio", "sata", "scsi", "virtio-scsi", "ide"}
+
+// disks resolves the disk arguments, or the volume blocks if there are any.
+func (p *planner) disks() []hypervisor.Disk {
+	a := p.args
+	base := hypervisor.Disk{
+		Format:     p.oneOf("format", a.Format, "qcow2", "qcow2", "raw"),
+		Interface:  p.oneOf("disk_interface", a.DiskInterface, "virtio", diskBuses...),
+		Cache:      p.oneOf("disk_cache", a.DiskCache, "writeback", "writeback", "writethrough", "none", "unsafe", "directsync"),
+		Discard:    p.oneOf("disk_discard", a.DiskDiscard, "ignore", "unmap", "ignore"),
+		DetectZero: p.oneOf("disk_detect_zeroes", a.DiskDetectZeroes, "off", "unmap", "on", "off"),
+	}
+	p.imageFlags(base.Format)
+	if len(a.Volumes) > 0 {
+		return p.volumes(base)
+	}
+	first := base
+	first.Size = p.size("disk_size", a.DiskSize, defaultDiskSize)
+	first.Backing, first.KeepSize = a.UseBackingFile, a.SkipResizeDisk
+	disks := []hypervisor.Disk{first}
+	for i, size := range a.DiskAdditionalSize {
+		d := base
+		d.Size = p.size(fmt.Sprintf("disk_additional_size[%d]", i), size, defaultDiskSize)
+		disks = append(disks, d)
+	}
+	return disks
+}
+
+func (p *planner) imageFlags(format string) {
+	a := p.args
+	if a.UseBackingFile && (!a.DiskImage || format != "qcow2") {
+		p.problem(fmt.Errorf("use_backing_file = true: it needs disk_image = true and format = \"qcow2\", not %q", format))
+	}
+	if a.SkipResizeDisk && !a.DiskImage {
+		p.problem(fmt.Errorf("skip_resize_disk = true: it needs disk_image = true"))
+	}
+	if a.DiskCompression && format != "qcow2" {
+		p.problem(fmt.Errorf("disk_compression = true: only format = \"qcow2\" can be compressed, not %q", format))
+	}
+}
+
+// volumes resolves the volume blocks of a libvirt source.
+func (p *planner) volumes(base hypervisor.Disk) []hypervisor.Disk {
+	var disks []hypervisor.Disk
+	for i, v := range p.args.Volumes {
+		d := base
+		d.Interface = p.oneOf(fmt.Sprintf("volume[%d].bus", i), v.Bus, base.Interface, diskBuses...)
+		size := v.Capacity
+		if size == "" {
+			size = v.Size
+		}
+		switch {
+		case size != "":
+			d.Size = p.size(fmt.Sprintf("volume[%d].capacity", i), size, "")
+		case v.Source == nil:
+			p.problem(fmt.Errorf("volume[%d]: capacity is missing; an empty disk needs one, such as \"10G\"", i))
+		default:
+			d.KeepSize = true
+		}
+		p.volumeSource(i, v.Source, &d)
+		disks = append(disks, d)
+	}
+	return disks
+}
+
+func (p *planner) volumeSource(i int, src *VolumeSource, d *hypervisor.Disk) {
+	if src == nil {
+		return
+	}
+	arg := fmt.Sprintf("volume[%d].source", i)
+	switch src.Type {
+	case "backing-store", "backingstore":
+		d.Backing, d.Format = true, "qcow2"
+	case "cloning", "clone":
+	case "external":
+		p.problem(fmt.Errorf("%s.type = %q: give the image as iso_url with disk_image = true instead", arg, src.Type))
+	case "cloud-init", "cloudinit":
+		p.problem(fmt.Errorf("%s.type = %q: give the files as cd_content with cd_label = \"cidata\" instead", arg, src.Type))
+	default:
+		p.oneOf(arg+".type", src.Type, "", "backing-store", "cloning")
+	}
+	if (src.Path == "") == (src.Volume == "") {
+		p.problem(fmt.Errorf("%s: name either a volume (and its pool) or a path", arg))
+	}
+	d.Image = src.Path
+}
+
+// volumeRefs lists the disks whose image is a volume of a pool, which only the daemon can look up.
+func (p *planner) volumeRefs() []volumeRef {
+	var refs []volumeRef
+	for i, v := range p.args.Volumes {
+		if v.Source == nil || v.Source.Volume == "" {
+			continue
+		}
+		pool := v.Source.Pool
+		if pool == "" {
+			pool = "default"
+		}
+		refs = append(refs, volumeRef{Disk: i, Pool: pool, Volume: v.Source.Volume})
+	}
+	return refs
+}

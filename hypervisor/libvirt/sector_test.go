@@ -1,0 +1,74 @@
+//go:build !nolibvirt
+
+package libvirt
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Boot sectors are the cheapest real guests: under emulation one starts and ends within a second. Each is real-mode code
+// that the BIOS loads at 0000:7c00. COM1 is at port 0x3f8.
+
+// nanoText is what the nano guest writes to its serial port.
+const nanoText = "nano guest\n"
+
+// nanoGuest writes nanoText to COM1 and powers off by APM.
+func nanoGuest() []byte {
+	code := []byte{
+		0xfc,       // cld
+		0x31, 0xc0, // xor ax, ax
+		0x8e, 0xd8, // mov ds, ax
+		0x8e, 0xd0, // mov ss, ax
+		0xbc, 0x00, 0x7c, // mov sp, 0x7c00
+		0xe8, byte(len(nanoText) + 1), 0x00, // call over the text, whose address is on the stack then
+	}
+	code = append(append(code, nanoText...), 0)
+	return append(code,
+		0x5e,             // pop si
+		0xba, 0xf8, 0x03, // mov dx, 0x3f8
+		0xac,       // next: lodsb
+		0x84, 0xc0, // test al, al
+		0x74, 0x03, // jz off
+		0xee,       // out dx, al
+		0xeb, 0xf8, // jmp next
+		0xb8, 0x01, 0x53, 0x31, 0xdb, 0xcd, 0x15, // off: APM connect
+		0xb8, 0x0e, 0x53, 0x31, 0xdb, 0xb9, 0x02, 0x01, 0xcd, 0x15, // APM 1.2
+		0xb8, 0x07, 0x53, 0xbb, 0x01, 0x00, 0xb9, 0x03, 0x00, 0xcd, 0x15, // all devices off
+		0xf4, 0xeb, 0xfd, // hlt; jmp there
+	)
+}
+
+// echoReady is what the echo guest writes before it listens to the keyboard.
+const echoReady = ">"
+
+// echoGuest writes echoReady and then every character that is typed to COM1, for ever.
+func echoGuest() []byte {
+	return []byte{
+		0x31, 0xc0, // xor ax, ax
+		0x8e, 0xd0, // mov ss, ax
+		0xbc, 0x00, 0x7c, // mov sp, 0x7c00
+		0xba, 0xf8, 0x03, // mov dx, 0x3f8
+		0xb0, echoReady[0], // mov al, '>'
+		0xee,       // out dx, al
+		0x30, 0xe4, // next: xor ah, ah
+		0xcd, 0x16, // int 0x16: wait for a key
+		0xba, 0xf8, 0x03, // mov dx, 0x3f8
+		0xee,       // out dx, al
+		0xeb, 0xf6, // jmp next
+	}
+}
+
+// writeSector makes a bootable disk image of one sector.
+func writeSector(t testing.TB, dir string, code []byte) string {
+	t.Helper()
+	image := make([]byte, 512)
+	copy(image, code)
+	image[510], image[511] = 0x55, 0xaa
+	path := filepath.Join(dir, "sector.img")
+	if err := os.WriteFile(path, image, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,54 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/boxkiln/boxkiln/boxregistry"
+)
+
+const (
+	boxesPerPage = 50
+	recentBuilds = 6
+	maxSearch    = 100 // bytes of a search that are looked at
+)
+
+// homeView is the list of boxes, with the builds of late beside it.
+type homeView struct {
+	Search string
+	Total  int
+	Boxes  []boxregistry.Summary
+	Pager  pager
+	Builds []buildView
+}
+
+func (homeView) isView() {}
+
+func (s *Site) home(c *gin.Context) {
+	number := pageNumber(c)
+	search := strings.TrimSpace(c.Query("q"))
+	search = strings.ToValidUTF8(search[:min(len(search), maxSearch)], "")
+	boxes, total, err := s.boxes.List(c.Request.Context(), boxregistry.ListQuery{
+		Search: search, NewestFirst: search == "", Limit: boxesPerPage, Offset: (number - 1) * boxesPerPage,
+	})
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	builds, _, err := s.builds.List(c.Request.Context(), recentBuilds, 0)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	link := func(page int) string {
+		return "/?" + url.Values{"q": {search}, "page": {strconv.Itoa(page)}}.Encode()
+	}
+	s.render(c, http.StatusOK, "home.html", page{Title: "Boxes", Section: "boxes", Body: homeView{
+		Search: search, Total: total, Boxes: boxes, Pager: newPager(number, total, boxesPerPage, link),
+		Builds: s.buildViews(builds),
+	}})
+}

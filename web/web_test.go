@@ -1,0 +1,249 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/boxkiln/boxkiln/boxregistry"
+)
+
+var allPages = []string{"/", "/?q=rocky", "/?q=nothing", "/ops/debian12", "/lab/windows-2022", "/builds", "/builds/b7", "/builds/b7?follow=1", "/builds/b6", "/builds/b4"}
+
+func TestHome(t *testing.T) {
+	t.Parallel()
+	boxes, builds := samples()
+	b := setup(t, boxes, builds)
+	says(t, b.page("/"), `href="/ops/debian12"`, "20261120.1.0", "1.7 GB", "1 day ago", "libvirt</span>", "virtualbox</span>",
+		"not released yet", "Recent builds", `href="/builds/b7"`, "state-running", "1.2.3-test", "Debian 12, minimal")
+	if page := b.page("/?q=rocky"); strings.Contains(page, "debian12</a>") || !strings.Contains(page, "ops/</span>rocky9") || !strings.Contains(page, `value="rocky"`) {
+		t.Error("the search does not work")
+	}
+	says(t, b.page("/?q=nothing"), "No box matches <strong>nothing</strong>")
+	empty := setup(t, &fakeBoxes{}, &fakeBuilds{})
+	says(t, empty.page("/"), "No boxes yet", "boxkiln build --box ops/debian12", "Nothing has been built here")
+	says(t, empty.page("/builds"), "No builds yet")
+}
+
+func TestBoxPage(t *testing.T) {
+	t.Parallel()
+	boxes, builds := samples()
+	page := setup(t, boxes, builds).page("/ops/debian12")
+	digest := string(sample().Releases[1].Files[1].Digest)
+	path := "/ops/boxes/debian12/versions/20261120.1.0/providers/libvirt/amd64/" + digest[:12] + "/vagrant.box"
+	text := html.UnescapeString(page)
+	says(t, text,
+		`ENV["VAGRANT_SERVER_URL"] ||= "http://reg.example:8099"`, `config.vm.box = "ops/debian12"`, `config.vm.box_version = "20261120.1.0"`,
+		"vagrant box add --provider libvirt http://reg.example:8099/ops/debian12",
+		"vagrant box add --provider vmware_desktop http://reg.example:8099/ops/debian12",
+		"curl -fLo debian12-20261120.1.0-libvirt-amd64.box \\\n  http://reg.example:8099"+path,
+		"echo '"+digest+"  debian12-20261120.1.0-libvirt-amd64.box' | sha256sum -c",
+		`href="`+path+`"`, `<code class="copy digest">`+digest+`</code>`, "412 MB", "21 GB", "uefi", "smoke test passed",
+		"passed <time", "logged in 21 s after power-on", "smoke test failed", "no SSH banner in 120 s", `"template": "debian.pkr.hcl"`,
+		"state-draft", "state-revoked", "Rebuilt every night",
+	)
+	if n := strings.Count(page, `class="mark">latest`); n != 1 {
+		t.Errorf("%d versions are marked as the latest", n)
+	}
+	for _, hidden := range []string{"versions/20261121.1.0/", "versions/20261106.1.0/"} {
+		if strings.Contains(page, hidden) {
+			t.Errorf("a link leads to %s, which clients cannot download", hidden)
+		}
+	}
+	if strings.Contains(setup(t, boxes, builds).page("/lab/windows-2022"), "Use this box") {
+		t.Error("a box without a released version shows how to use it")
+	}
+}
+
+func TestVersionsArePaged(t *testing.T) {
+	t.Parallel()
+	box := sample()
+	box.Releases = nil
+	for i := range 45 {
+		box.Releases = append(box.Releases, release(fmt.Sprintf("1.%d", 45-i), boxregistry.Released, file("libvirt", "amd64", 1)))
+	}
+	b := setup(t, &fakeBoxes{boxes: []boxregistry.Box{box}}, &fakeBuilds{})
+	second := b.page("/ops/debian12?page=2")
+	says(t, second, "Page 2 of 3", `href="/ops/debian12?page=1"`, `href="/ops/debian12?page=3"`, `id="v1.25"`, `id="v1.6"`, "1.45")
+	if strings.Contains(second, `id="v1.26"`) || strings.Contains(second, `id="v1.5"`) {
+		t.Error("page 2 shows versions of other pages")
+	}
+	for _, q := range []string{"?page=99", "?page=-1", "?page=x", "?page=99999999999999999999"} {
+		b.page("/ops/debian12" + q)
+		b.page("/" + q)
+		b.page("/builds" + q)
+	}
+}
+
+func TestBuildPages(t *testing.T) {
+	t.Parallel()
+	boxes, builds := samples()
+	b := setup(t, boxes, builds)
+	says(t, b.page("/builds"), `href="/builds/b7"`, "state-failed", "1 min 30 s", "rocky.json", `href="/ops/debian12"`)
+	running := b.page("/builds/b7")
+	says(t, running, "running for 3 min 18 s", "attempt 2", "step-cached", "verified 3 days ago", "step-running", "step-pending",
+		`width="59.6%"`, "1 min 58 s", `class="say">==&gt; libvirt.debian: Waiting for SSH`, "debian: connected\n", "libvirt.debian: 100%", "?follow=1")
+	if strings.Contains(running, "\x1b") || strings.Contains(running, "10%\r") || strings.Contains(running, "http-equiv") {
+		t.Error("terminal codes reach the page, or it reloads by itself")
+	}
+	says(t, b.page("/builds/b7?follow=1"), `http-equiv="refresh" content="5"`, "Stop following")
+	failed := b.page("/builds/b6?follow=1")
+	says(t, failed, "Why it ended", "exited with status 3", "setup.sh: no such mirror", "Earlier lines are left out")
+	if strings.Contains(failed, "http-equiv") || len(failed) > 2*logShown {
+		t.Errorf("a build that ended reloads, or its page has %d bytes", len(failed))
+	}
+	says(t, b.page("/builds/b4"), "Waiting for memory", "Nothing has been printed")
+}
+
+func TestWholeLog(t *testing.T) {
+	t.Parallel()
+	boxes, builds := samples()
+	b := setup(t, boxes, builds)
+	w := b.get("/builds/b7/log")
+	if w.Code != http.StatusOK || w.Body.String() != sampleLog || w.Header().Get("Content-Type") != "text/plain; charset=utf-8" ||
+		w.Header().Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("%d %v %q", w.Code, w.Header(), w.Body)
+	}
+}
+
+func TestEveryAnswerIsSecured(t *testing.T) {
+	t.Parallel()
+	boxes, builds := samples()
+	b := setup(t, boxes, builds)
+	inline := regexp.MustCompile(`(?i)<script|<style|\sstyle=|\son[a-z]+=|javascript:`)
+	style := regexp.MustCompile(`href="(/assets/[^"]+\.css)"`).FindStringSubmatch(b.page("/"))[1]
+	for _, path := range append(allPages, "/nowhere", "/builds/none", "/no/box", style, "/builds/b7/log") {
+		get, head := b.get(path), b.ask("HEAD", path)
+		for name, want := range map[string]string{"Content-Security-Policy": contentSecurityPolicy, "X-Content-Type-Options": "nosniff"} {
+			if got := get.Header().Get(name); got != want {
+				t.Errorf("%s: %s is %q", path, name, got)
+			}
+		}
+		if m := inline.FindString(get.Body.String()); m != "" {
+			t.Errorf("%s has inline code: %q", path, m)
+		}
+		if head.Code != get.Code || head.Header().Get("Content-Type") != get.Header().Get("Content-Type") {
+			t.Errorf("HEAD %s: %d, GET %d", path, head.Code, get.Code)
+		}
+	}
+	if w := b.get(style); !strings.Contains(w.Header().Get("Cache-Control"), "immutable") || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/css") {
+		t.Errorf("style sheet: %v", w.Header())
+	}
+	if w := b.get("/assets/000000000000/style.css"); w.Code != http.StatusNotFound {
+		t.Errorf("an asset under another digest: %d", w.Code)
+	}
+}
+
+// Everything that a box's maker, a template or a guest can write holds a canary that would run if it were not escaped.
+func TestNothingBecomesCode(t *testing.T) {
+	t.Parallel()
+	const canary = `"><script>alert(1)</script><img src=x onerror=alert(1)>'`
+	box := sample()
+	box.ShortDescription, box.Description = canary, canary
+	rel := &box.Releases[1]
+	rel.Description = canary
+	f := &rel.Files[1]
+	f.Firmware, f.Smoke.Detail, f.Provenance = canary, canary, []byte(`{"x":"</code><script>alert(1)</script>"}`)
+	f.Provider, f.Architecture = canary, canary // the registry would refuse them
+	build := Build{ID: canary, State: canary, Template: canary, Source: canary, Box: "javascript:alert(1)/" + canary, Version: canary,
+		Error: canary, Queued: noon, Started: noon.Add(-time.Minute), Steps: []Step{{Name: canary, State: canary, Note: canary, Started: noon}}}
+	shown := build
+	shown.ID = "b1"
+	b := setup(t, &fakeBoxes{boxes: []boxregistry.Box{box}}, &fakeBuilds{builds: []Build{shown, build}, logs: map[string]string{"b1": canary + "\n==> " + canary}})
+	for _, path := range []string{"/", "/?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E", "/ops/debian12", "/builds", "/builds/b1", "/%22%3E%3Cscript%3E/x", "/builds/%3Cscript%3E"} {
+		page := b.get(path).Body.String()
+		root, err := html.Parse(strings.NewReader(page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range root.Descendants() {
+			if n.Data == "script" || n.Data == "img" && attribute(n, "src") == "x" {
+				t.Errorf("%s: the canary became a <%s>", path, n.Data)
+			}
+			for _, a := range n.Attr {
+				if strings.HasPrefix(a.Key, "on") || a.Key == "href" && strings.HasPrefix(a.Val, "javascript:") {
+					t.Errorf("%s: the canary became %s=%q", path, a.Key, a.Val)
+				}
+			}
+		}
+	}
+}
+
+func attribute(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+// The structure that screen readers and keyboards go by.
+func TestStructure(t *testing.T) {
+	t.Parallel()
+	boxes, builds := samples()
+	b := setup(t, boxes, builds)
+	for _, path := range append(allPages, "/nowhere") {
+		root, err := html.Parse(strings.NewReader(b.get(path).Body.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		count, ids, refs := map[string]int{}, map[string]int{}, []string{}
+		for n := range root.Descendants() {
+			if n.Type != html.ElementNode {
+				continue
+			}
+			count[n.Data]++
+			if id := attribute(n, "id"); id != "" {
+				ids[id]++
+			}
+			refs = append(refs, attribute(n, "aria-labelledby"), attribute(n, "for"))
+			if n.Data == "img" && n.Attr == nil || n.Data == "th" && attribute(n, "scope") == "" || n.Data == "html" && attribute(n, "lang") != "en" {
+				t.Errorf("%s: <%s> lacks what makes it readable", path, n.Data)
+			}
+		}
+		for _, tag := range []string{"h1", "main", "title", "header", "footer"} {
+			if count[tag] != 1 {
+				t.Errorf("%s has %d <%s>", path, count[tag], tag)
+			}
+		}
+		for id, n := range ids {
+			if n > 1 {
+				t.Errorf("%s has %d elements with id %q", path, n, id)
+			}
+		}
+		for _, ref := range refs {
+			if ref != "" && ids[ref] == 0 {
+				t.Errorf("%s refers to %q, which is not there", path, ref)
+			}
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	boxes, builds := samples()
+	b := setup(t, boxes, builds)
+	for _, path := range []string{"/nowhere", "/builds/none", "/builds/none/log", "/builds/b4/log", "/no/box", "/ops/-x", "/assets/x/y"} {
+		if w := b.get(path); w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), "There is nothing here") {
+			t.Errorf("GET %s: %d", path, w.Code)
+		}
+	}
+	boom := errors.New("disk I/O error at /var/lib/secret")
+	broken := setup(t, &fakeBoxes{err: boom}, &fakeBuilds{err: boom, builds: sampleBuilds(), logs: map[string]string{"b7": ""}})
+	for _, path := range []string{"/", "/ops/debian12", "/builds", "/builds/b7", "/builds/b7/log"} {
+		w := broken.get(path)
+		if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("GET %s: %d\n%s", path, w.Code, w.Body)
+		}
+	}
+	if n := strings.Count(broken.log.String(), "secret"); n != 5 {
+		t.Errorf("the log names the cause %d times, want 5:\n%s", n, broken.log)
+	}
+}
