@@ -34,6 +34,7 @@ type guest struct {
 	spec   hypervisor.Spec
 	script Script
 
+	ready  bool       // there is a system on the disk; only run looks
 	keys   keyboard   // guarded by the host's mu
 	events chan power // what others want of it
 	cancel context.CancelFunc
@@ -50,7 +51,7 @@ func newGuest(h *Host, r *record) (*guest, error) {
 		return nil, err
 	}
 	g := &guest{
-		host: h, name: r.Spec.Name, uuid: r.Handle.UUID, spec: r.Spec, script: r.Script,
+		host: h, name: r.Spec.Name, uuid: r.Handle.UUID, spec: r.Spec, script: r.Script, ready: r.Ready,
 		keys: keyboard{urls: make(chan string, 16)}, events: make(chan power, 8),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
@@ -63,18 +64,14 @@ func (g *guest) start() {
 	if err != nil {
 		g.serial("the power buttons do not work: %v", err)
 	}
-	ready := g.isReady()
 	g.done.Go(func() {
 		if buttons != nil {
 			defer buttons.Close()
 			g.done.Go(func() { g.watchButtons(buttons) })
 		}
-		g.run(ready)
+		g.run()
 	})
 }
-
-// isReady tells whether there is a system on the disk. The caller holds the host's mu.
-func (g *guest) isReady() bool { return g.host.machines[g.name].Ready }
 
 // stop pulls the plug and waits until nothing of the guest is left.
 func (g *guest) stop() {
@@ -91,22 +88,20 @@ func (g *guest) signal(p power) {
 }
 
 // run boots the guest until it stays off.
-func (g *guest) run(ready bool) {
+func (g *guest) run() {
 	how := reboot
 	for how == reboot {
-		how = g.boot(ready)
-		ready = true
+		how = g.boot()
 		g.offline()
 	}
+	g.closeSSH()
 	state := hypervisor.Off
 	switch how {
 	case unplugged:
-		g.closeSSH()
 		return
 	case crash:
 		state = hypervisor.Crashed
 	}
-	g.closeSSH()
 	g.serial("the machine is %s", state)
 	_, err := g.host.update(g.name, g.uuid, func(r *record) { r.State, r.guest = state, nil })
 	if err != nil {
@@ -115,7 +110,7 @@ func (g *guest) run(ready bool) {
 }
 
 // boot runs the guest from one power-on to its end.
-func (g *guest) boot(ready bool) power {
+func (g *guest) boot() power {
 	g.serial("booting")
 	if how := g.pause(g.script.BootDelay); how != 0 {
 		return how
@@ -123,7 +118,7 @@ func (g *guest) boot(ready bool) power {
 	if g.script.CrashAt == PhaseBoot {
 		return crash
 	}
-	if !ready {
+	if !g.ready {
 		if how := g.install(); how != 0 {
 			return how
 		}
@@ -217,6 +212,7 @@ func (g *guest) installed() power {
 		g.serial("%v", err)
 		return crash
 	}
+	g.ready = true
 	return 0
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/boxkiln/boxkiln/hypervisor/bootcmd"
 )
 
-// Type implements hypervisor.Keyboard. What is typed at a machine without a guest is recorded and ignored.
+// Type implements hypervisor.Keyboard. What is typed at a machine with nobody in it is lost.
 func (m *Machine) Type(ctx context.Context, keys []hypervisor.KeyEvent, pace time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -65,10 +65,15 @@ func (m *Machine) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start machine %q: %w", m.handle.Name, err)
 	}
+	was := r.State
 	r.guest, r.State = g, hypervisor.Running
+	if err := m.host.save(r); err != nil {
+		r.guest, r.State = nil, was
+		return fmt.Errorf("start machine %q: %w", m.handle.Name, err)
+	}
 	m.host.announce()
 	g.start()
-	return m.host.save(r)
+	return nil
 }
 
 // State implements hypervisor.Machine.

@@ -39,7 +39,7 @@ func (g *guest) sshOptions() sshtest.Options {
 
 // endsMachine is a command line that ends the machine, which must not reach the shell of this host. The programs that
 // scripts call are replaced (tools.go); this is for those called by their path.
-var endsMachine = regexp.MustCompile(`(?:^|[;&|]\s*|\bsudo\s+(?:-\S+\s+)*|/s?bin/)(poweroff|halt|reboot|shutdown|init 0|init 6)\b(.*)`)
+var endsMachine = regexp.MustCompile(`(?:^|[;&|]\s*|\bsudo\s+(?:-\S+\s+)*|/s?bin/|\bsystemctl\s+)(poweroff|halt|reboot|shutdown|init 0|init 6)\b(.*)`)
 
 // dropOn ends the guest as a command line says, and with it the connection.
 func (g *guest) dropOn(line string) bool {

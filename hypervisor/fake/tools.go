@@ -16,7 +16,13 @@ import (
 // arguments into a pipe; sudo, which the host may not have, runs the command, since the guest has one user only.
 const (
 	buttonScript = "#!/bin/sh\necho \"${0##*/} $*\" >\"$BOXKILN_FAKE_BUTTONS\"\n"
-	sudoScript   = `#!/bin/sh
+	// Services are those of the host, so nothing is done to them.
+	systemctlScript = `#!/bin/sh
+case $1 in
+poweroff | reboot | halt) echo "$1" >"$BOXKILN_FAKE_BUTTONS" ;;
+esac
+`
+	sudoScript = `#!/bin/sh
 while [ $# -gt 0 ]; do
 	case $1 in
 	-u | -g | -p | -h) shift 2 ;;
@@ -48,7 +54,7 @@ func writeTools(spec hypervisor.Spec) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	scripts := map[string]string{"sudo": sudoScript}
+	scripts := map[string]string{"sudo": sudoScript, "systemctl": systemctlScript}
 	for _, name := range []string{"poweroff", "halt", "shutdown", "reboot", "init"} {
 		scripts[name] = buttonScript
 	}
