@@ -33,7 +33,7 @@ func (h *hclLoader) resolveSource(b *buildBlock, u sourceUse) {
 	s.out.Type, s.out.Pos = typ, position(block.DefRange)
 	s.interp = h.interpolation(u.declared, typ)
 	s.ctx = h.context(scope{build: runningBuild(b.Name), source: sourceObject(u)})
-	s.arguments(block, described)
+	s.own(block, described)
 	for _, p := range b.provisioners {
 		if out, ok := s.provisioner(p); ok {
 			s.out.Provisioners = append(s.out.Provisioners, out)
@@ -52,12 +52,12 @@ func (h *hclLoader) resolveSource(b *buildBlock, u sourceUse) {
 	b.Sources = append(b.Sources, s.out)
 }
 
-// arguments resolves the arguments of the source itself.
-func (s *hclSource) arguments(block *hcl.Block, described *schema.Block) {
+// own resolves the arguments of the source itself.
+func (s *hclSource) own(block *hcl.Block, described *schema.Block) {
 	ctx := s.context(scope{build: cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(s.build.Name)}), source: sourceObject(s.use)})
-	args, ok := s.hclLoader.arguments(block.Body, described, nil, ctx, position(block.DefRange))
+	args, ok := s.arguments(block.Body, described, nil, ctx, position(block.DefRange))
 	if s.use.body != nil {
-		over, good := s.hclLoader.arguments(s.use.body, described, nil, ctx, s.use.at)
+		over, good := s.arguments(s.use.body, described, nil, ctx, s.use.at)
 		ok = good && ok
 		args.override(described, over)
 	}
@@ -91,7 +91,7 @@ func (s *hclSource) provisioner(block *hcl.Block) (Provisioner, bool) {
 	if !ok {
 		return Provisioner{}, false
 	}
-	args, ok := s.hclLoader.arguments(block.Body, described, meta, s.ctx, position(block.DefRange))
+	args, ok := s.arguments(block.Body, described, meta, s.ctx, position(block.DefRange))
 	var m provisionerMeta
 	override, metaOK := s.takeMeta(meta, title, args, s.interp, schema.Strict, &m)
 	overrideOK := s.applyOverride(title, args, override, append(s.names(), s.use.name, s.use.declared)...)
@@ -146,7 +146,7 @@ func (s *hclSource) postProcessor(block *hcl.Block) (PostProcessor, bool) {
 	if !ok {
 		return PostProcessor{}, false
 	}
-	args, ok := s.hclLoader.arguments(block.Body, described, meta, s.ctx, position(block.DefRange))
+	args, ok := s.arguments(block.Body, described, meta, s.ctx, position(block.DefRange))
 	var m postProcessorMeta
 	_, metaOK := s.takeMeta(meta, title, args, s.interp, schema.Strict, &m)
 	c, argsOK := s.resolve(described, title, args, s.interp, schema.Strict)

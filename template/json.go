@@ -127,7 +127,7 @@ func (j *jsonLoader) loadBuilders(root *jsonNode) {
 			continue
 		}
 		s := &jsonSource{jsonLoader: j, builder: item}
-		if s.resolve() {
+		if s.own() {
 			s.follow(provisioners, cleanup, chains)
 			b.Sources = append(b.Sources, s.out)
 		}
@@ -207,21 +207,13 @@ func (j *jsonLoader) chains(root *jsonNode) [][]*jsonNode {
 
 // link turns a post-processor that is given by its type alone into an object.
 func (j *jsonLoader) link(n *jsonNode) *jsonNode {
-	if text, ok := asString(orNull(n.scalar)); ok {
-		scalar := &jsonNode{at: n.at, scalar: cty.StringVal(text)}
-		return &jsonNode{at: n.at, object: true, members: []jsonMember{{name: "type", at: n.at, value: scalar}}}
+	if n.scalar != cty.NilVal && n.scalar.Type() == cty.String {
+		return &jsonNode{at: n.at, object: true, members: []jsonMember{{name: "type", at: n.at, value: n}}}
 	}
 	if !j.is(n, n.object, "a post-processor must be an object, or its type") {
 		return nil
 	}
 	return n
-}
-
-func orNull(v cty.Value) cty.Value {
-	if v == cty.NilVal {
-		return cty.NullVal(cty.String)
-	}
-	return v
 }
 
 func (j *jsonLoader) postProcessorNames(chains [][]*jsonNode) []string {

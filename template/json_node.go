@@ -119,7 +119,7 @@ func number(n json.Number) (cty.Value, error) {
 	if err != nil {
 		return cty.NilVal, fmt.Errorf("%q is not a number", n)
 	}
-	if exponent := v.AsBigFloat().MantExp(nil); exponent > 1024 || exponent < -1024 {
+	if exponent := v.AsBigFloat().MantExp(nil); v.AsBigFloat().IsInf() || exponent > 1024 || exponent < -1024 {
 		return cty.NilVal, fmt.Errorf("the number %s is too large or too small", n)
 	}
 	return v, nil

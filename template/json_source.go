@@ -13,15 +13,15 @@ type jsonSource struct {
 	out     Source
 }
 
-// resolve resolves the builder itself; false if there is no such type.
-func (s *jsonSource) resolve() bool {
+// own resolves the arguments of the builder itself; false if there is no such type.
+func (s *jsonSource) own() bool {
 	n := s.builder.node
 	described, typ, ok := s.lookup("builder", s.parts.Sources, s.builder.typ, s.builder.typeAt)
 	if !ok {
 		return false
 	}
 	s.out = Source{Type: typ, Name: s.builder.name, Declared: s.builder.name, Legacy: true, Pos: n.at}
-	c, ok := s.loader.resolve(described, fmt.Sprintf("builder %q", s.builder.name), n.arguments("type", "name"), s.context(s.builder.name, typ, n.at), schema.Weak)
+	c, ok := s.resolve(described, fmt.Sprintf("builder %q", s.builder.name), n.arguments("type", "name"), s.context(s.builder.name, typ, n.at), schema.Weak)
 	if ok {
 		s.out.Args, s.out.Volatile = c.args, c.volatile
 	}
@@ -89,7 +89,7 @@ func (s *jsonSource) provisioner(n *jsonNode) (Provisioner, bool) {
 	var m provisionerMeta
 	override, metaOK := s.takeMeta(provisionerMetaBlock(), title, args, ctx, schema.Weak, &m)
 	overrideOK := s.applyOverride(title, args, override, s.builder.name)
-	c, argsOK := s.loader.resolve(described, title, args, ctx, schema.Weak)
+	c, argsOK := s.resolve(described, title, args, ctx, schema.Weak)
 	s.lacks(c.missing)
 	return m.provisioner(typ, c, n.at), metaOK && overrideOK && argsOK
 }
@@ -125,7 +125,7 @@ func (s *jsonSource) postProcessor(n *jsonNode) (PostProcessor, bool) {
 	args := n.arguments("type")
 	var m postProcessorMeta
 	_, metaOK := s.takeMeta(postProcessorMetaBlock(), title, args, ctx, schema.Weak, &m)
-	c, argsOK := s.loader.resolve(described, title, args, ctx, schema.Weak)
+	c, argsOK := s.resolve(described, title, args, ctx, schema.Weak)
 	s.lacks(c.missing)
 	return PostProcessor{Type: typ, Name: m.Name, Args: c.args, Volatile: c.volatile, KeepInputArtifact: m.KeepInputArtifact, Pos: n.at}, metaOK && argsOK
 }

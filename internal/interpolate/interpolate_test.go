@@ -159,7 +159,7 @@ func TestErrorsOfTheRunningBuild(t *testing.T) {
 	running := &interpolate.Context{Build: map[string]string{"Host": "h"}}
 	for text, want := range map[string]string{
 		"{{ .Pth }}":         `{{ .Pth }} has no value here; did you mean "Path"?`,
-		"{{ build `Hots` }}": `build value "Hots" is not known here; did you mean "Host"?`,
+		"{{ build `Hosst` }}": `build value "Hosst" is not known here; did you mean "Host"?`,
 		"{{ build_name }}":   "build_name has no value here",
 		"{{ user `x` }}":     "there are no user variables here",
 	} {

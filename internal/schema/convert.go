@@ -134,6 +134,9 @@ func (c *converter) attribute(a *Arg, path string, v cty.Value) json.RawMessage 
 		}
 		v = conv
 	}
+	if err := checkNumbers(v); err != nil {
+		return c.report(path, err, "")
+	}
 	b, err := ctyjson.SimpleJSONValue{Value: v}.MarshalJSON()
 	if err != nil {
 		return c.report(path, err, "")

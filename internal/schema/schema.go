@@ -72,7 +72,7 @@ func (b *Block) Suggest(name string) string { return Nearest(name, b.Names()) }
 // Nearest returns the known name that a misspelt one was probably meant to be, or "" if none is near. Names that differ
 // only in case or in dashes for underscores count as near.
 func Nearest(name string, known []string) string {
-	best, bestDistance := "", max(2, len(name)/3)+1
+	best, bestDistance := "", max(1, len(name)/3)+1
 	for _, k := range known {
 		d := levenshtein.Distance(fold(name), fold(k), nil)
 		if d < bestDistance && d < len(k) {

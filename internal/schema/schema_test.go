@@ -130,6 +130,7 @@ func TestConvert(t *testing.T) {
 		{"cpus", cty.True, "a number is needed, not true", `1`},
 		{"cpus", cty.NumberFloatVal(1.5), "a whole number is needed, not 1.5", ""},
 		{"cpus", cty.NumberVal(cty.MustParseNumberVal("1e30").AsBigFloat()), "a whole number is needed", ""},
+		{"custom", cty.NumberVal(cty.MustParseNumberVal("1e9999").AsBigFloat()), "the number 1e+9999 is too large or too small", ""},
 		{"headless", str("true"), `true`, ""},
 		{"headless", str("T"), "true or false is needed", `true`},
 		{"headless", str(""), "true or false is needed", `false`},
@@ -170,7 +171,7 @@ func TestConvert(t *testing.T) {
 			}
 			args[test.name] = test.value
 			out, problems := block().Convert(args, how)
-			if strings.Contains(want, " is needed") || strings.Contains(want, "missing") || strings.Contains(want, "only once") || strings.Contains(want, "is not a") {
+			if strings.Contains(want, " is needed") || strings.Contains(want, "missing") || strings.Contains(want, "only once") || strings.Contains(want, "is not a") || strings.Contains(want, "too large") {
 				if len(problems) != 1 || !strings.Contains(problems[0].Err.Error(), want) || !strings.HasPrefix(problems[0].Path, test.name) {
 					t.Errorf("%s = %#v: problems %v, want %q", test.name, test.value, problems, want)
 				}

@@ -30,6 +30,21 @@ func (a *Arg) check(b []byte) error {
 	return fmt.Errorf("%s is needed, not %s", wrong.Type, shorten(string(b)))
 }
 
+// checkNumbers refuses numbers that would take thousands of digits to write out.
+func checkNumbers(v cty.Value) error {
+	const longest = 1024 // bits
+	return cty.Walk(v, func(_ cty.Path, e cty.Value) (bool, error) {
+		if e.Type() != cty.Number || e.IsNull() {
+			return true, nil
+		}
+		f := e.AsBigFloat()
+		if exponent := f.MantExp(nil); f.IsInf() || exponent > longest || exponent < -longest {
+			return false, fmt.Errorf("the number %s is too large or too small", f.Text('g', 6))
+		}
+		return true, nil
+	})
+}
+
 // need names a type in the words of a template's author.
 func need(t cty.Type) string {
 	return typeName(t) + " is needed"
