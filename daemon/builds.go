@@ -33,6 +33,7 @@ type Builds struct {
 	engine  *build.Engine
 	drivers map[string]hypervisor.Driver
 	steps   func(*build.Plan) ([]build.Step, error)
+	gate    *gate
 	install string
 	log     *slog.Logger
 	now     func() time.Time

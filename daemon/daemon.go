@@ -131,10 +131,11 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, media *iso.Cache
 		return err
 	}
 	d.drivers = d.cfg.Drivers(install)
-	set := &steps.Set{Media: media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Now: d.cfg.Now}
+	door := &gate{store: st, published: map[build.ID]bool{}}
+	set := &steps.Set{Media: media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now}
 	d.builds = &Builds{
 		store: st, book: &eventlog.Book{}, inputs: inputs.Store{Dir: data.Inputs()}, vault: vault, layout: data,
-		drivers: d.drivers, steps: set.List, install: install, log: d.cfg.Log, now: d.cfg.Now, live: map[build.ID]*live{},
+		drivers: d.drivers, steps: set.List, gate: door, install: install, log: d.cfg.Log, now: d.cfg.Now, live: map[build.ID]*live{},
 		engine: &build.Engine{
 			Reapers: reapers(d.drivers, data), Now: d.cfg.Now, Diagnose: set.Diagnose, ErrorCleanup: set.ErrorCleanup,
 			StepChanged: func(ctx context.Context, s *build.Session, step string, phase build.StepPhase, took time.Duration) {

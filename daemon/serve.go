@@ -60,7 +60,10 @@ func tcpAddress(servers []server) string {
 
 // listen opens the socket and the TCP address.
 func (d *Daemon) listen() ([]server, error) {
-	handler := d.handler()
+	handler, err := d.handler()
+	if err != nil {
+		return nil, err
+	}
 	socket, err := listenSocket(d.cfg.Data, d.cfg.SocketGroup)
 	if err != nil {
 		return nil, err
@@ -138,7 +141,7 @@ func openSocket(path, group string) error {
 }
 
 // handler puts the API, the registry and the pages behind one door.
-func (d *Daemon) handler() http.Handler {
+func (d *Daemon) handler() (http.Handler, error) {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.HandleMethodNotAllowed = true
@@ -151,8 +154,12 @@ func (d *Daemon) handler() http.Handler {
 		Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Log: d.cfg.Log, Now: d.cfg.Now,
 		Info: wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
 	}).Mount(r)
-	pages := d.pages()
+	pages, err := d.pages()
+	if err != nil {
+		return nil, err
+	}
 	pages.Register(r)
+	r.NoRoute(pages.NotFound)
 	vagrantapi.New(d.registry, vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}).Register(r)
-	return vagrantapi.CollapseSlashes(r)
+	return vagrantapi.CollapseSlashes(r), nil
 }

@@ -36,6 +36,7 @@ func (b *Builds) work(ctx context.Context, id build.ID, attempt int) {
 	if err != nil && !errors.Is(err, build.ErrFenced) {
 		b.log.Error("the end of a build could not be written; it will read interrupted", "build", id, "state", result.State, "err", err)
 	}
+	b.gate.ended(id)
 	b.eventLog(id).State(result.State, message)
 	b.close(id)
 }

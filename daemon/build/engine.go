@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 )
 
@@ -58,8 +57,8 @@ type Result struct {
 	Err   error
 }
 
-// Run does the steps in order and cleans up: after it returns, the ledger holds nothing of this attempt, unless the user
-// asked to leave it (-on-error=abort) or something could not be removed, which the result's error says.
+// Run does the steps in order and cleans up: after it returns, the ledger holds nothing of this build but what could not be
+// removed, which the log says. What the user asked to leave (-on-error=abort) is no longer ours, and not in the ledger.
 func (e *Engine) Run(parent context.Context, s *Session, steps []Step) Result {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
@@ -77,7 +76,7 @@ func (e *Engine) Run(parent context.Context, s *Session, steps []Step) Result {
 	if err != nil {
 		keep = e.failed(ctx, s, &result)
 	}
-	e.end(ctx, s, &result, keep)
+	e.end(ctx, s, keep)
 	return result
 }
 
@@ -101,36 +100,35 @@ func (e *Engine) steps(ctx context.Context, s *Session, steps []Step) error {
 	return nil
 }
 
-// step runs one step and turns a panic into a fault of ours.
-func (e *Engine) step(ctx context.Context, s *Session, step Step) (err error) {
+// step runs one step and tells how it went.
+func (e *Engine) step(ctx context.Context, s *Session, step Step) error {
 	began := e.Now()
 	e.changed(ctx, s, step.Name, StepBegan, 0, "")
-	defer func() {
-		if r := recover(); r != nil {
-			s.Debug.Error("step panicked", "step", step.Name, "panic", r, "stack", string(debug.Stack()))
-			err = OurFault(fmt.Errorf("step %s panicked: %v", step.Name, r))
-		}
-		took := e.Now().Sub(began)
-		if err == nil {
-			e.changed(ctx, s, step.Name, StepDone, took, "")
-			return
-		}
-		err = &StepError{step.Name, cause(ctx, err)}
-		e.changed(ctx, s, step.Name, StepFailed, took, err.Error())
-	}()
+	err := do(ctx, s, step)
+	took := e.Now().Sub(began)
+	if err == nil {
+		e.changed(ctx, s, step.Name, StepDone, took, "")
+		return nil
+	}
+	var p *panicError
+	if errors.As(err, &p) {
+		s.Debug.Error("step panicked", "step", step.Name, "panic", p.value, "stack", string(p.stack))
+	}
+	e.changed(ctx, s, step.Name, StepFailed, took, err.Error())
+	return &StepError{step.Name, err}
+}
+
+// do calls the function of a step within its time limit.
+func do(ctx context.Context, s *Session, step Step) error {
 	if step.Timeout > 0 {
 		var cancel context.CancelFunc
-		limit := &TimeoutError{step.Name, step.Timeout}
-		ctx, cancel = context.WithTimeoutCause(ctx, step.Timeout, limit)
+		ctx, cancel = context.WithTimeoutCause(ctx, step.Timeout, &TimeoutError{step.Name, step.Timeout})
 		defer cancel()
 	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if err := step.Do(ctx, s); err != nil {
-		return cause(ctx, err)
-	}
-	return nil
+	return cause(ctx, protect("step "+step.Name, func() error { return step.Do(ctx, s) }))
 }
 
 func (e *Engine) changed(ctx context.Context, s *Session, name string, phase StepPhase, took time.Duration, text string) {
@@ -174,24 +172,47 @@ func (e *Engine) retry(ctx context.Context, s *Session, step Step, err error) bo
 	return false
 }
 
-// failed gathers evidence, runs the error-cleanup-provisioner, and tells whether everything is to be left as it is.
+// failed gathers evidence, runs the error-cleanup-provisioner, and tells whether everything is to be left as it is. Somebody
+// who cancels wants none of it.
 func (e *Engine) failed(ctx context.Context, s *Session, r *Result) (keep bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupGrace)
-	defer cancel()
-	if e.Diagnose != nil && r.State != Canceled && r.State != Interrupted {
-		r.Err = e.Diagnose(ctx, s, r.Err)
+	if r.State == Canceled || r.State == Interrupted {
+		return false
 	}
-	if e.ErrorCleanup != nil && s.Guest != nil && s.Plan.ErrorCleanup != nil && r.State != Canceled {
-		if err := e.ErrorCleanup(ctx, s); err != nil {
-			s.Log.Error("error-cleanup-provisioner: %v", err)
-		}
-	}
+	r.Err = e.diagnose(ctx, s, r.Err)
 	on := s.Plan.Options.OnError
-	return (on == OnErrorAbort || on == OnErrorRunCleanup) && r.State != Canceled && r.State != Interrupted
+	if on != OnErrorAbort {
+		e.errorCleanup(ctx, s)
+	}
+	return on == OnErrorAbort || on == OnErrorRunCleanup
 }
 
-// end closes what the session opened and reaps what the attempt holds.
-func (e *Engine) end(ctx context.Context, s *Session, r *Result, keep bool) {
+// diagnose adds evidence to err. It looks even if the build was aborted, for a bounded time.
+func (e *Engine) diagnose(ctx context.Context, s *Session, err error) error {
+	if e.Diagnose == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupGrace)
+	defer cancel()
+	told := err
+	if fault := protect("diagnosis", func() error { told = e.Diagnose(ctx, s, err); return nil }); fault != nil {
+		s.Log.Error("clean-up: %v", fault)
+	}
+	return told
+}
+
+// errorCleanup runs the error-cleanup-provisioner, as long as there is a guest. A cancel reaches it.
+func (e *Engine) errorCleanup(ctx context.Context, s *Session) {
+	if e.ErrorCleanup == nil || s.Guest == nil || s.Plan.ErrorCleanup == nil || ctx.Err() != nil {
+		return
+	}
+	if err := protect("error-cleanup-provisioner", func() error { return e.ErrorCleanup(ctx, s) }); err != nil {
+		s.Log.Error("error-cleanup-provisioner: %v", err)
+	}
+}
+
+// end closes what the session opened and reaps what the attempt holds. What could not be removed stays in the ledger, and
+// the log says so.
+func (e *Engine) end(ctx context.Context, s *Session, keep bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupGrace)
 	defer cancel()
 	s.ExpectOff()
@@ -208,10 +229,6 @@ func (e *Engine) end(ctx context.Context, s *Session, r *Result, keep bool) {
 	if err != nil {
 		s.Log.Error("clean-up: %v", err)
 	}
-	if s.Plan.Options.Debug {
-		s.Debug.Info("cleaned up")
-	}
-	_ = r
 }
 
 // abandon leaves the machine and the files of an attempt to the user, and says where they are.

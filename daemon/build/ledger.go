@@ -72,7 +72,7 @@ func (rs Reapers) reap(ctx context.Context, l Ledger, r Resource) error {
 	if !ok {
 		return fmt.Errorf("nothing knows how to remove a %s; was it made by a newer version?", r.Kind)
 	}
-	if err := reaper.Reap(ctx, r); err != nil {
+	if err := protect("the reaper", func() error { return reaper.Reap(ctx, r) }); err != nil {
 		return err
 	}
 	return l.Release(ctx, r)

@@ -35,6 +35,8 @@ type PostEnv struct {
 	Outputs Outputs
 	Files   provisioners.Files
 	Vars    provisioners.Vars
+	// Machine is the machine that the artifact comes from.
+	Machine hypervisor.Spec
 	// Cwd is the directory in which the user started the build; TemplateDir is the template's.
 	Cwd, TemplateDir string
 	// Render fills in {{ }} left for run time; data are extra fields such as BuildName, Provider, Architecture, ChecksumType.

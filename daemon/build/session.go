@@ -28,15 +28,17 @@ type Session struct {
 	Driver  hypervisor.Driver
 	Ask     Asker
 
-	Media   iso.File              // fetch-media; zero without media
-	Key     KeyPair               // make-key; zero when the template brings its own login
-	Seed    SeedServer            // serve-seed; nil without one
-	CDs     []string              // make-media: seed CDs
-	Floppy  string                // make-media
-	Machine hypervisor.Machine    // create-machine
-	Guest   provisioners.Guest    // wait-guest
-	Made    []hypervisor.Artifact // export adds the machine's own; post-process replaces it by what is kept
-	Box     *hypervisor.File      // post-process: the box to publish, if a post-processor made one
+	Media    iso.File            // fetch-media; zero without media
+	Key      KeyPair             // make-key; zero when the template brings its own login
+	Seed     SeedServer          // serve-seed; nil without one
+	Reached  string              // wait-guest: host:port at which the guest answered
+	CDs      []string            // make-media: seed CDs
+	Floppy   string              // make-media
+	Machine  hypervisor.Machine  // create-machine
+	Guest    provisioners.Guest  // wait-guest
+	Made     hypervisor.Artifact // export: the machine's own files
+	KeepMade bool                // post-process: whether those files are a result
+	Box      *hypervisor.File    // post-process: the box to publish, if a post-processor made one
 
 	mu        sync.Mutex
 	abort     context.CancelCauseFunc
@@ -109,7 +111,7 @@ func (s *Session) closeAll() error {
 	s.mu.Unlock()
 	var errs error
 	for i := len(closers) - 1; i >= 0; i-- {
-		errs = errors.Join(errs, closers[i].Close())
+		errs = errors.Join(errs, protect("a close at the end of the build", closers[i].Close))
 	}
 	return errs
 }

@@ -91,7 +91,7 @@ func (t *Set) process(ctx context.Context, s *build.Session, p build.PostPlan, a
 	lines := s.Log.Writer()
 	defer lines.Close()
 	pp, err := kind.New(p.Args, build.PostEnv{
-		Outputs: s.Outputs, Files: s.Files, Vars: t.vars(s), Cwd: s.Plan.Cwd, TemplateDir: s.Plan.TemplateDir,
+		Outputs: s.Outputs, Files: s.Files, Vars: t.vars(s), Machine: s.Plan.Machine, Cwd: s.Plan.Cwd, TemplateDir: s.Plan.TemplateDir,
 		Render: t.renderer(s), Scratch: s.Dirs.Scratch, Out: lines, Progress: s.Log.Progress,
 	})
 	if err != nil {

@@ -32,6 +32,7 @@ type Set struct {
 	MediaDir string // where disks of boxes are unpacked
 	Parts    build.Parts
 	Registry Registry
+	Gate     ReleaseGate
 	Now      func() time.Time
 }
 

@@ -114,3 +114,16 @@ func collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) ([]T, error
 	}
 	return all, rows.Err()
 }
+
+// Page returns one page of the list of builds, newest first, and how many there are in all.
+func (s *Store) Page(ctx context.Context, limit, offset int) (list []build.Record, total int, err error) {
+	if err := s.db.R.QueryRowContext(ctx, `SELECT count(*) FROM builds`).Scan(&total); err != nil {
+		return nil, 0, err
+	}
+	rows, err := s.db.R.QueryContext(ctx, `SELECT `+columns+` FROM builds ORDER BY seq DESC LIMIT ? OFFSET ?`, limit, offset)
+	if err != nil {
+		return nil, 0, err
+	}
+	list, err = collect(rows, func(r *sql.Rows) (build.Record, error) { return scanRecord(r.Scan) })
+	return list, total, err
+}

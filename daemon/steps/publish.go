@@ -1,0 +1,178 @@
+package steps
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/blob"
+	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/pack"
+)
+
+// ReleaseGate knows the other builds of a run. A version is released by the last build that publishes into it.
+type ReleaseGate interface {
+	// Published notes that a build's file is in its version, and tells whether all others of its run that publish there
+	// have theirs in too. waiting names those that have not, or never will.
+	Published(ctx context.Context, s *build.Session) (all bool, waiting []string, err error)
+}
+
+// provenance is what a version's page says of where a file comes from.
+type provenance struct {
+	Build       build.ID `json:"build"`
+	Template    string   `json:"template"`
+	Source      string   `json:"source"`
+	Driver      string   `json:"driver"`
+	MediaURL    string   `json:"media_url,omitempty"`
+	MediaSHA256 string   `json:"media_sha256,omitempty"`
+}
+
+// publication is where a plan publishes.
+func publication(p *build.Plan) (boxregistry.Publication, error) {
+	name, nameErr := boxregistry.ParseName(p.Publish.Box)
+	version, versionErr := boxregistry.ParseVersion(p.Publish.Version)
+	arch, archErr := boxregistry.ParseArchitecture(p.Machine.Arch)
+	provider, providerErr := boxregistry.ParseProvider(vagrantProvider(p.Driver))
+	return boxregistry.Publication{Box: name, Version: version, VersionDescription: p.Publish.Description,
+			File: boxregistry.File{Provider: provider, Architecture: arch}, Replace: true},
+		errors.Join(nameErr, versionErr, archErr, providerErr)
+}
+
+// checkPublication refuses before the work what could not be published after it.
+func (t *Set) checkPublication(ctx context.Context, p *build.Plan) error {
+	if p.Publish.Box == "" {
+		return nil
+	}
+	pub, err := publication(p)
+	if err != nil {
+		return err
+	}
+	if err := t.Registry.Check(ctx, pub); err != nil {
+		return fmt.Errorf("publish %s %s: %w", p.Publish.Box, p.Publish.Version, err)
+	}
+	return nil
+}
+
+// publish puts the box into the registry and releases the version, if the plan publishes; then it removes the machine's
+// own files, unless they are a result.
+func (t *Set) publish(ctx context.Context, s *build.Session) error {
+	if s.Plan.Publish.Box != "" {
+		if err := t.publishBox(ctx, s); err != nil {
+			return fmt.Errorf("publish %s %s: %w", s.Plan.Publish.Box, s.Plan.Publish.Version, err)
+		}
+	}
+	if s.KeepMade {
+		return nil
+	}
+	dir, err := s.Outputs.Place(s.Plan.OutputDirectory())
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+func (t *Set) publishBox(ctx context.Context, s *build.Session) error {
+	pub, err := publication(s.Plan)
+	if err != nil {
+		return err
+	}
+	s.Log.Say("Publishing %s %s...", pub.Box, pub.Version)
+	if err := t.storeBox(ctx, s, &pub); err != nil {
+		return err
+	}
+	if err := t.Registry.Publish(ctx, pub); err != nil {
+		return err
+	}
+	if s.Plan.Publish.Smoke {
+		if err := t.smoke(ctx, s, pub); err != nil {
+			return err
+		}
+	}
+	all, waiting, err := t.Gate.Published(ctx, s)
+	if err != nil {
+		return err
+	}
+	if !all {
+		s.Log.Say("%s %s stays a draft until %v have published too", pub.Box, pub.Version, waiting)
+		return nil
+	}
+	if err := t.Registry.Release(ctx, pub.Box, pub.Version); err != nil {
+		return err
+	}
+	s.Log.Artifact(fmt.Sprintf("Published and released: %s %s (%s, %s)", pub.Box, pub.Version, pub.File.Provider, pub.File.Architecture))
+	return nil
+}
+
+// storeBox puts the box's bytes into the blob store, in one pass: copied and inspected if a post-processor made it,
+// packed straight into the store otherwise.
+func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication) error {
+	w, err := t.Registry.OpenWriter(ctx)
+	if err != nil {
+		return build.OurFault(err)
+	}
+	defer w.Close()
+	if s.Box != nil {
+		err = t.copyBox(ctx, s, pub, w)
+	} else {
+		err = t.packBox(ctx, s, pub, w)
+	}
+	if err != nil {
+		return err
+	}
+	info, err := w.Commit(ctx, "")
+	if err != nil {
+		return build.OurFault(err)
+	}
+	pub.File.Digest, pub.File.Size = info.Digest, info.Size
+	pub.File.Firmware = "bios"
+	if s.Plan.Machine.Firmware.UEFI {
+		pub.File.Firmware = "uefi"
+	}
+	pub.File.Provenance, err = json.Marshal(provenance{Build: s.Build, Template: s.Plan.Template, Source: s.Plan.Label,
+		Driver: s.Plan.Driver, MediaURL: s.Media.URL, MediaSHA256: s.Media.SHA256.Hex})
+	return err
+}
+
+func (t *Set) copyBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, w io.Writer) error {
+	f, err := os.Open(s.Box.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum, err := boxfile.Inspect(ctx, io.TeeReader(f, w), boxfile.Limits{})
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.Box.Name(), err)
+	}
+	pub.File.UnpackedSize, pub.File.VirtualSize = sum.Unpacked, sum.VirtualSize
+	if sum.Metadata.Architecture != "" {
+		if pub.File.Architecture, err = boxregistry.ParseArchitecture(sum.Metadata.Architecture); err != nil {
+			return err
+		}
+	}
+	pub.File.Provider, err = boxregistry.ParseProvider(sum.Metadata.Provider)
+	return err
+}
+
+func (t *Set) packBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, w io.Writer) error {
+	s.Log.Say("Packing the box...")
+	res, err := pack.Box(ctx, s.Made, pack.Options{
+		Provider: string(pub.File.Provider), Architecture: string(pub.File.Architecture),
+		Hardware: pack.HardwareOf(s.Plan.Machine), Scratch: s.Dirs.Scratch, Progress: s.Log.Progress,
+	}, w)
+	if err != nil {
+		return err
+	}
+	pub.File.UnpackedSize, pub.File.VirtualSize = res.Unpacked, res.VirtualSize
+	return nil
+}
+
+// openBox opens the stored file of a publication.
+func (t *Set) openBox(ctx context.Context, d blob.Digest) (io.ReadSeekCloser, error) {
+	r, _, err := t.Registry.OpenBlob(ctx, d)
+	return r, err
+}
