@@ -68,10 +68,7 @@ func (h *hclLoader) loadBuilds() {
 	labels, postProcessors := []string{}, []string{}
 	seen := map[string]Pos{}
 	for _, block := range h.blocks["build"] {
-		b, ok := h.loadBuild(block)
-		if !ok {
-			continue
-		}
+		b := h.loadBuild(block)
 		builds = append(builds, b)
 		for _, u := range b.uses {
 			label := u.label(b.Name)
@@ -94,8 +91,9 @@ func (h *hclLoader) loadBuilds() {
 	}
 }
 
-// loadBuild reads a build block without looking into its components.
-func (h *hclLoader) loadBuild(block *hcl.Block) (*buildBlock, bool) {
+// loadBuild reads a build block without looking into its components. After an error it returns what it understood, so
+// that errors in the rest are found too.
+func (h *hclLoader) loadBuild(block *hcl.Block) *buildBlock {
 	ctx := h.context(scope{})
 	content, diags := dynblock.Expand(block.Body, withoutMarks(ctx)).Content(buildSchema)
 	ok := h.report.hcl(diags)
@@ -127,7 +125,7 @@ func (h *hclLoader) loadBuild(block *hcl.Block) (*buildBlock, bool) {
 	if ok && len(b.uses) == 0 {
 		h.report.errorf(b.Pos, "write sources = [\"source.type.name\"]", "the build has no source")
 	}
-	return b, ok
+	return b
 }
 
 // useSources takes the sources attribute of a build.

@@ -1,16 +1,16 @@
 package template
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
-
-	"encoding/json"
 
 	"github.com/boxkiln/boxkiln/internal/interpolate"
 	"github.com/boxkiln/boxkiln/internal/schema"
@@ -23,8 +23,19 @@ func (h *hclLoader) eval(expr hcl.Expression, ctx *hcl.EvalContext) (cty.Value, 
 		if t := traversalAt(expr, d.Subject); t != nil && d.Summary == "Unsupported attribute" && ctx != nil {
 			h.explain(d, t)
 		}
+		if e, ok := d.Extra.(hclsyntax.FunctionCallUnknownDiagExtra); ok {
+			h.explainFunction(d, e.CalledFunctionName())
+		}
 	}
 	return v, h.report.hcl(diags)
+}
+
+// explainFunction suggests the nearest function; HCL suggests any that is near, another one each time.
+func (h *hclLoader) explainFunction(d *hcl.Diagnostic, name string) {
+	d.Detail = fmt.Sprintf("There is no function named %q.", name)
+	if near := schema.Nearest(name, slices.Sorted(maps.Keys(h.functions))); near != "" {
+		d.Detail += fmt.Sprintf(" Did you mean %q?", near)
+	}
 }
 
 // traversalAt finds the reference in an expression that a diagnostic is about.
@@ -47,7 +58,7 @@ func (h *hclLoader) explain(d *hcl.Diagnostic, t hcl.Traversal) {
 		return
 	}
 	known, what := h.known(names)
-	if known == nil || slices.Contains(known, names[len(names)-1]) {
+	if what == "" || slices.Contains(known, names[len(names)-1]) {
 		return
 	}
 	d.Summary = fmt.Sprintf("there is no %s %q", what, names[len(names)-1])

@@ -122,7 +122,7 @@ func (h *hclLoader) addLocal(b *hcl.Block) {
 	h.report.hcl(diags)
 	v := &named{name: "local." + name, at: b.DefRange}
 	if a, ok := content.Attributes["sensitive"]; ok {
-		v.sensitive = h.literal(a, "true or false") == "true"
+		v.sensitive = h.flag(a)
 	}
 	if a, ok := content.Attributes["expression"]; ok {
 		v.expr = a.Expr

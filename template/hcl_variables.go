@@ -82,10 +82,10 @@ func (h *hclLoader) declare(b *hcl.Block) {
 	content, diags := b.Body.Content(variableSchema)
 	h.report.hcl(diags)
 	if a, ok := content.Attributes["description"]; ok {
-		v.description = h.literal(a, "a string")
+		v.description = h.literal(a)
 	}
 	if a, ok := content.Attributes["sensitive"]; ok {
-		v.sensitive = h.literal(a, "true or false") == "true"
+		v.sensitive = h.flag(a)
 	}
 	if a, ok := content.Attributes["type"]; ok {
 		var diags hcl.Diagnostics
@@ -100,17 +100,30 @@ func (h *hclLoader) declare(b *hcl.Block) {
 	v.validations = content.Blocks
 }
 
-// literal evaluates an attribute that may not refer to anything.
-func (h *hclLoader) literal(a *hcl.Attribute, need string) string {
+// literal evaluates a string attribute that may not refer to anything.
+func (h *hclLoader) literal(a *hcl.Attribute) string {
 	v, ok := h.eval(a.Expr, nil)
 	if !ok {
 		return ""
 	}
 	s, ok := asString(v)
 	if !ok {
-		h.report.errorf(position(a.Expr.Range()), "", "%s must be %s", a.Name, need)
+		h.report.errorf(position(a.Expr.Range()), "", "%s must be a string", a.Name)
 	}
 	return s
+}
+
+// flag evaluates a boolean attribute that may not refer to anything.
+func (h *hclLoader) flag(a *hcl.Attribute) bool {
+	v, ok := h.eval(a.Expr, nil)
+	if !ok {
+		return false
+	}
+	b, ok := asBool(v)
+	if !ok {
+		h.report.errorf(position(a.Expr.Range()), "", "%s must be true or false", a.Name)
+	}
+	return b
 }
 
 // setDefault evaluates a default, the one place where env may be called.
@@ -185,7 +198,7 @@ func (h *hclLoader) validate(v *variable) {
 		if !ok || !result.IsKnown() {
 			continue
 		}
-		text := h.literal(message, "a string")
+		text := h.literal(message)
 		switch met, ok := asBool(result); {
 		case !ok:
 			h.report.errorf(position(condition.Expr.Range()), "", "the condition of variable %q must be true or false", v.name)
