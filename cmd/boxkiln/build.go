@@ -79,7 +79,7 @@ func runBuild(ctx context.Context, env *environment, o *buildOptions, path strin
 		return err
 	}
 	planOptions.AgentSocket = env.getenv("SSH_AUTH_SOCK")
-	parts := newParts()
+	parts := env.parts()
 	t, err := env.load(path, o.template, parts)
 	if err != nil {
 		return err

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
+	"github.com/boxkiln/boxkiln/daemon/store"
+	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
 func newBuildsCommand(env *environment) *cobra.Command {
@@ -25,16 +29,14 @@ func newBuildsLsCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "ls", Short: "List builds, newest first", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return env.withDaemon(cmd.Context(), func(c *client.Client) error {
-				records, err := c.List(cmd.Context(), states, limit)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printJSONLines(env, records)
-				}
-				return printBuilds(env, records)
-			})
+			records, err := env.listBuilds(cmd.Context(), states, limit)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSONLines(env, records)
+			}
+			return printBuilds(env, records)
 		},
 	}
 	f := cmd.Flags()
@@ -42,6 +44,45 @@ func newBuildsLsCommand(env *environment) *cobra.Command {
 	f.StringSliceVar(&states, "state", nil, "only builds in these states")
 	f.IntVar(&limit, "limit", 0, "how many at most; 0 for 100")
 	return cmd
+}
+
+// listBuilds asks the daemon, or reads the database when none runs.
+func (e *environment) listBuilds(ctx context.Context, states []string, limit int) ([]build.Record, error) {
+	c, err := e.client()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	records, err := c.List(ctx, states, limit)
+	if !errors.Is(err, client.ErrNoDaemon) || e.remote() {
+		return records, err
+	}
+	db, err := e.openDB(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, db, now)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	f := store.Filter{Limit: limit}
+	for _, s := range states {
+		f.States = append(f.States, build.State(s))
+	}
+	records, err = st.List(ctx, f)
+	return records, errors.Join(err, db.Close())
+}
+
+// openDB opens the database of the data directory, for what needs no daemon.
+func (e *environment) openDB(ctx context.Context) (*sqlitedb.DB, error) {
+	data, err := e.data()
+	if err != nil {
+		return nil, err
+	}
+	if err := data.Make(); err != nil {
+		return nil, err
+	}
+	return sqlitedb.Open(ctx, data.DB())
 }
 
 func printJSONLines[T any](env *environment, values []T) error {

@@ -19,7 +19,7 @@ func newInspectCommand(env *environment) *cobra.Command {
 		Use: "inspect [switches] TEMPLATE", Short: "Show the variables, sources, provisioners and post-processors of a template",
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			t, err := env.load(args[0], *o, newParts())
+			t, err := env.load(args[0], *o, env.parts())
 			if err != nil && len(t.Builds) == 0 {
 				return err
 			}

@@ -19,16 +19,19 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], &environment{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ,
+		parts: newParts, drivers: newDrivers,
+	})
 	stop()
 	os.Exit(code)
 }
 
 // run is the whole command, for main and for tests.
-func run(ctx context.Context, args []string, stdout, stderr *os.File) int {
-	root := newRoot(&environment{stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, environ: os.Environ})
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+func run(ctx context.Context, args []string, env *environment) int {
+	root := newRoot(env)
+	root.SetOut(env.stdout)
+	root.SetErr(env.stderr)
 	root.SetArgs(normalize(root, args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -36,7 +39,7 @@ func run(ctx context.Context, args []string, stdout, stderr *os.File) int {
 	}
 	var quiet silentError
 	if !errors.As(err, &quiet) {
-		fmt.Fprintf(stderr, "Error: %v\n", err)
+		fmt.Fprintf(env.stderr, "Error: %v\n", err)
 	}
 	return exitCode(err)
 }

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
+	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/layout"
 )
 
@@ -18,6 +21,9 @@ type environment struct {
 	stdin, stdout, stderr *os.File
 	getenv                func(string) string
 	environ               func() []string
+	// parts and drivers are the table of parts.go; tests add a hypervisor without machines.
+	parts   func() build.Parts
+	drivers func(log *slog.Logger) func(install string) map[string]hypervisor.Driver
 
 	dataFlag, server, tokenFile string
 }

@@ -94,7 +94,7 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 	}
 	return kiln.Config{
 		Data: data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
-		Budget: budget, Parts: newParts(), Drivers: newDrivers(log), Version: version, Log: log,
+		Budget: budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
 	}, nil
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/boxkiln/boxkiln/daemon/client"
 	"github.com/boxkiln/boxkiln/internal/auth"
-	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
 func newTokenCommand(env *environment) *cobra.Command {
@@ -41,14 +40,7 @@ func (e *environment) withTokens(ctx context.Context, fn func(tokenStore) error)
 	if !errors.Is(err, client.ErrNoDaemon) || e.remote() {
 		return err
 	}
-	data, err := e.data()
-	if err != nil {
-		return err
-	}
-	if err := data.Make(); err != nil {
-		return err
-	}
-	db, err := sqlitedb.Open(ctx, data.DB())
+	db, err := e.openDB(ctx)
 	if err != nil {
 		return err
 	}

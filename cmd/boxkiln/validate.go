@@ -28,7 +28,7 @@ and no machine is made. Switches are those of packer validate.` + exitHelp,
 }
 
 func runValidate(env *environment, o templateOptions, path string, syntaxOnly bool) error {
-	parts := newParts()
+	parts := env.parts()
 	t, err := env.load(path, o, parts)
 	if err != nil {
 		return err
