@@ -56,7 +56,7 @@ type component struct {
 // resolve checks the arguments of a block, renders their {{ }} and converts them. ok is false if there were errors, all
 // of which are reported.
 func (l *loader) resolve(b *schema.Block, title string, args *arguments, ctx *interpolate.Context, how schema.Leniency) (c component, ok bool) {
-	r := &resolver{loader: l, args: args, ctx: ctx, ok: true}
+	r := &resolver{loader: l, args: args, ctx: ctx, late: b.Missing != "", ok: true}
 	values := map[string]cty.Value{}
 	for _, name := range slices.Sorted(maps.Keys(args.values)) {
 		r.top = name
@@ -92,6 +92,7 @@ type resolver struct {
 	args     *arguments
 	ctx      *interpolate.Context
 	top      string // the argument that is being prepared
+	late     bool   // every argument counts as late: of a kind that is not built nobody has said which are
 	volatile []Use
 	missing  string
 	ok       bool
@@ -180,7 +181,7 @@ func (r *resolver) renderBlock(b *schema.Block, path string, v cty.Value) cty.Va
 func (r *resolver) text(a *schema.Arg, path, s string) string {
 	out := s
 	var err error
-	if a.Late {
+	if a.Late || r.late {
 		var result interpolate.Result
 		result, err = interpolate.Partial(s, r.ctx)
 		out = result.Text

@@ -36,81 +36,87 @@ type Volatile string
 // New returns the table of functions.
 func New(c Config) map[string]function.Function {
 	all := map[string]function.Function{}
-	for _, group := range []map[string]function.Function{standard(), collections(), encodings(), hashes(), networks(), paths(c.Files), c.clock(), outside()} {
+	for _, group := range []map[string]function.Function{standardScalars(), standardLists(), collections(), encodings(), hashes(), networks(), paths(c.Files), c.clock(), outside()} {
 		maps.Copy(all, group)
 	}
 	all["templatefile"] = templateFile(c.Files, maps.Clone(all))
 	return all
 }
 
-// standard are the functions that go-cty and HCL bring along.
-func standard() map[string]function.Function {
+// standardScalars are the functions on texts, numbers and values of any kind that go-cty and HCL bring along.
+func standardScalars() map[string]function.Function {
 	return map[string]function.Function{
-		"abs":             stdlib.AbsoluteFunc,
-		"can":             tryfunc.CanFunc,
-		"ceil":            stdlib.CeilFunc,
-		"chomp":           stdlib.ChompFunc,
+		"abs":           stdlib.AbsoluteFunc,
+		"can":           tryfunc.CanFunc,
+		"ceil":          stdlib.CeilFunc,
+		"chomp":         stdlib.ChompFunc,
+		"convert":       typeexpr.ConvertFunc,
+		"csvdecode":     stdlib.CSVDecodeFunc,
+		"floor":         stdlib.FloorFunc,
+		"format":        stdlib.FormatFunc,
+		"formatdate":    stdlib.FormatDateFunc,
+		"indent":        stdlib.IndentFunc,
+		"join":          stdlib.JoinFunc,
+		"jsondecode":    stdlib.JSONDecodeFunc,
+		"jsonencode":    stdlib.JSONEncodeFunc,
+		"log":           stdlib.LogFunc,
+		"lower":         stdlib.LowerFunc,
+		"max":           stdlib.MaxFunc,
+		"min":           stdlib.MinFunc,
+		"parseint":      stdlib.ParseIntFunc,
+		"pow":           stdlib.PowFunc,
+		"regex":         stdlib.RegexFunc,
+		"regex_replace": stdlib.RegexReplaceFunc,
+		"regexall":      stdlib.RegexAllFunc,
+		"replace":       stdlib.ReplaceFunc,
+		"signum":        stdlib.SignumFunc,
+		"split":         stdlib.SplitFunc,
+		"strrev":        stdlib.ReverseFunc,
+		"substr":        stdlib.SubstrFunc,
+		"timeadd":       stdlib.TimeAddFunc,
+		"title":         stdlib.TitleFunc,
+		"trim":          stdlib.TrimFunc,
+		"trimprefix":    stdlib.TrimPrefixFunc,
+		"trimspace":     stdlib.TrimSpaceFunc,
+		"trimsuffix":    stdlib.TrimSuffixFunc,
+		"try":           tryfunc.TryFunc,
+		"upper":         stdlib.UpperFunc,
+		"yamldecode":    ctyyaml.YAMLDecodeFunc,
+		"yamlencode":    ctyyaml.YAMLEncodeFunc,
+		"tobool":        stdlib.MakeToFunc(cty.Bool),
+		"tonumber":      stdlib.MakeToFunc(cty.Number),
+		"tostring":      stdlib.MakeToFunc(cty.String),
+	}
+}
+
+// standardLists are the functions on lists, sets and maps that go-cty brings along.
+func standardLists() map[string]function.Function {
+	return map[string]function.Function{
 		"chunklist":       stdlib.ChunklistFunc,
 		"coalescelist":    stdlib.CoalesceListFunc,
 		"compact":         stdlib.CompactFunc,
 		"concat":          stdlib.ConcatFunc,
 		"contains":        stdlib.ContainsFunc,
-		"convert":         typeexpr.ConvertFunc,
-		"csvdecode":       stdlib.CSVDecodeFunc,
 		"distinct":        stdlib.DistinctFunc,
 		"element":         stdlib.ElementFunc,
 		"flatten":         stdlib.FlattenFunc,
-		"floor":           stdlib.FloorFunc,
-		"format":          stdlib.FormatFunc,
-		"formatdate":      stdlib.FormatDateFunc,
 		"formatlist":      stdlib.FormatListFunc,
-		"indent":          stdlib.IndentFunc,
-		"join":            stdlib.JoinFunc,
-		"jsondecode":      stdlib.JSONDecodeFunc,
-		"jsonencode":      stdlib.JSONEncodeFunc,
 		"keys":            stdlib.KeysFunc,
-		"log":             stdlib.LogFunc,
 		"lookup":          stdlib.LookupFunc,
-		"lower":           stdlib.LowerFunc,
-		"max":             stdlib.MaxFunc,
 		"merge":           stdlib.MergeFunc,
-		"min":             stdlib.MinFunc,
-		"parseint":        stdlib.ParseIntFunc,
-		"pow":             stdlib.PowFunc,
 		"range":           stdlib.RangeFunc,
-		"regex":           stdlib.RegexFunc,
-		"regex_replace":   stdlib.RegexReplaceFunc,
-		"regexall":        stdlib.RegexAllFunc,
-		"replace":         stdlib.ReplaceFunc,
 		"reverse":         stdlib.ReverseListFunc,
 		"setintersection": stdlib.SetIntersectionFunc,
 		"setproduct":      stdlib.SetProductFunc,
 		"setsubtract":     stdlib.SetSubtractFunc,
 		"setunion":        stdlib.SetUnionFunc,
-		"signum":          stdlib.SignumFunc,
 		"slice":           stdlib.SliceFunc,
 		"sort":            stdlib.SortFunc,
-		"split":           stdlib.SplitFunc,
-		"strrev":          stdlib.ReverseFunc,
-		"substr":          stdlib.SubstrFunc,
-		"timeadd":         stdlib.TimeAddFunc,
-		"title":           stdlib.TitleFunc,
-		"trim":            stdlib.TrimFunc,
-		"trimprefix":      stdlib.TrimPrefixFunc,
-		"trimspace":       stdlib.TrimSpaceFunc,
-		"trimsuffix":      stdlib.TrimSuffixFunc,
-		"try":             tryfunc.TryFunc,
-		"upper":           stdlib.UpperFunc,
 		"values":          stdlib.ValuesFunc,
-		"yamldecode":      ctyyaml.YAMLDecodeFunc,
-		"yamlencode":      ctyyaml.YAMLEncodeFunc,
 		"zipmap":          stdlib.ZipmapFunc,
-		"tobool":          stdlib.MakeToFunc(cty.Bool),
 		"tolist":          stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType)),
 		"tomap":           stdlib.MakeToFunc(cty.Map(cty.DynamicPseudoType)),
-		"tonumber":        stdlib.MakeToFunc(cty.Number),
 		"toset":           stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType)),
-		"tostring":        stdlib.MakeToFunc(cty.String),
 	}
 }
 
