@@ -26,7 +26,7 @@ func plan() *interpolate.Context {
 		},
 		Now:       time.Date(2026, 3, 7, 8, 9, 10, 0, time.FixedZone("", 3600)),
 		NewUUID:   func() string { return "uuid-1" },
-		BuildName: "disk", BuildType: "qemu", Dir: "/work", TemplateDir: "/work/t", PackerVersion: "1.11.0",
+		BuildName: "disk", BuildType: "qemu", Dir: "/src", TemplateDir: "/src/t", PackerVersion: "1.11.0",
 	}
 }
 
@@ -40,7 +40,7 @@ func TestRenderFunctions(t *testing.T) {
 		"{{isotime \"2006-01-02\"}}":                 "2026-03-07",
 		"{{ strftime \"%Y%m%d %H:%M:%S %j %% %Q\"}}": "20260307 07:09:10 066 % %Q",
 		"{{build_name}}/{{build_type}}":              "disk/qemu",
-		"{{pwd}} {{template_dir}}":                   "/work /work/t",
+		"{{pwd}} {{template_dir}}":                   "/src /src/t",
 		"{{uuid}}":                                   "uuid-1",
 		"{{packer_version}}":                         "1.11.0",
 		"{{ user `name` | upper }}{{lower \"AB\"}}":  "DEBIANab",
@@ -158,10 +158,10 @@ func TestErrorsOfTheRunningBuild(t *testing.T) {
 	t.Parallel()
 	running := &interpolate.Context{Build: map[string]string{"Host": "h"}}
 	for text, want := range map[string]string{
-		"{{ .Pth }}":         `{{ .Pth }} has no value here; did you mean "Path"?`,
+		"{{ .Pth }}":          `{{ .Pth }} has no value here; did you mean "Path"?`,
 		"{{ build `Hosst` }}": `build value "Hosst" is not known here; did you mean "Host"?`,
-		"{{ build_name }}":   "build_name has no value here",
-		"{{ user `x` }}":     "there are no user variables here",
+		"{{ build_name }}":    "build_name has no value here",
+		"{{ user `x` }}":      "there are no user variables here",
 	} {
 		_, err := interpolate.Render(text, running, interpolate.Data{"Path": "/tmp/x"})
 		if err == nil || !strings.Contains(err.Error(), want) {
