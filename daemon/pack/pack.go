@@ -114,7 +114,7 @@ func (j *job) defaults() error {
 		j.Provider = provider
 	}
 	if j.Architecture == "" {
-		j.Architecture = j.artifact.Arch
+		j.Architecture = ArchitectureOf(j.artifact)
 	}
 	return nil
 }
@@ -214,4 +214,15 @@ func (j *job) vagrantfile(ours string) string {
 		return ours
 	}
 	return ours + "\n# What follows is from the template's vagrantfile_template.\n" + strings.TrimRight(j.Vagrantfile, "\n") + "\n"
+}
+
+// CanMake tells whether boxes for a provider of Vagrant can be made.
+func CanMake(provider string) bool { return provider == boxfile.Libvirt }
+
+// ArchitectureOf names the architecture of an artifact as Vagrant does.
+func ArchitectureOf(a hypervisor.Artifact) string {
+	if a.Arch == "386" { // Vagrant's name, and packer-plugin-vagrant's
+		return "i386"
+	}
+	return a.Arch
 }

@@ -231,3 +231,41 @@ func TestVagrantfile(t *testing.T) {
 		t.Errorf("fedora: %s", fedora)
 	}
 }
+
+// TestVagrantTakesIt has the real client add a box and load its Vagrantfile.
+func TestVagrantTakesIt(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("vagrant"); err != nil {
+		t.Skip("vagrant is not installed")
+	}
+	a := artifact(image(t, disk.QCOW2, 1<<30, disk.CreateOptions{}))
+	a.UEFI = true
+	path, home, project := filepath.Join(t.TempDir(), "x.box"), t.TempDir(), t.TempDir()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Box(t.Context(), a, Options{Hardware: Hardware{CPUs: 2, DiskBus: "sata", Machine: "q35"}, Info: map[string]string{"made": "here"}}, f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	vagrant := func(args ...string) string {
+		cmd := exec.CommandContext(t.Context(), "vagrant", args...)
+		cmd.Env, cmd.Dir = append(os.Environ(), "VAGRANT_HOME="+home, "VAGRANT_CHECKPOINT_DISABLE=1"), project
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("vagrant %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	vagrant("box", "add", "--name", "me/test", path)
+	if out := vagrant("box", "list", "-i"); !strings.Contains(out, "me/test (libvirt, 0)") || !strings.Contains(out, "made: here") {
+		t.Errorf("vagrant box list: %s", out)
+	}
+	if err := os.WriteFile(filepath.Join(project, "Vagrantfile"), []byte("Vagrant.configure('2') { |c| c.vm.box = 'me/test' }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := vagrant("validate"); !strings.Contains(out, "validated successfully") {
+		t.Errorf("vagrant validate: %s", out)
+	}
+}
