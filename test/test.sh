@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# All tests, from the machine's set-up to real guests.
+#
+# Leaves nothing to do by hand: it installs the Debian packages, starts libvirt,
+# builds the binary and the installer CD, and runs first the quick tests, then
+# those that boot guests, one at a time as they share the processors.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+began=$SECONDS
+stage() { printf '\n=== %s (%d:%02d)\n' "$*" $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60)); }
+
+stage "packages"
+test/setup/packages.sh test
+stage "libvirt"
+test/setup/libvirt.sh
+stage "binary and installer CD"
+make --no-print-directory build iso
+
+export BOXKILN_TEST_BIN=$PWD/bin/boxkiln
+export BOXKILN_TEST_ISO=$PWD/build/iso/debian12-mini.iso
+failed=0
+
+stage "vet and formatting"
+unformatted=$(gofmt -l $(git ls-files '*.go'))
+[ -z "$unformatted" ] || {
+	echo "not formatted: $unformatted"
+	failed=1
+}
+go vet ./... || failed=1
+
+stage "quick tests, with the race detector"
+go test -race -short -timeout 10m ./... || failed=1
+
+stage "tests with real guests"
+go test -v -count=1 -p 1 -timeout 50m ./test/e2e/... || failed=1
+
+stage "done, $([ "$failed" = 0 ] && echo all passed || echo FAILED)"
+exit "$failed"
