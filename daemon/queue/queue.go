@@ -3,7 +3,8 @@
 // Builds wait in the store in the order of their submission. [Queue.Run] claims the first one that fits into what the
 // [Budget] has left and hands it to the worker; it never lets a later build overtake one that waits for room, so a large
 // build cannot starve. [Queue.Cancel] reaches a running build through its context. A build that could never fit is
-// refused at submission ([Budget.Admit]), with the numbers.
+// refused at submission ([Budget.Admit]), with the numbers; one that was admitted by an earlier daemon with a larger
+// budget is passed over, so that it does not hold up the others.
 package queue
 
 import (
@@ -12,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 )
@@ -69,7 +71,7 @@ type Queue struct {
 
 	mu      sync.Mutex
 	running map[build.ID]*run
-	done    chan struct{} // replaced whenever a build ends
+	changed chan struct{} // closed and replaced after each look at the backlog, and when a build ends
 	stopped chan struct{} // closed when Run returns
 }
 
@@ -81,7 +83,7 @@ type run struct {
 // New makes a queue; Run starts it.
 func New(backlog Backlog, budget Budget, worker Worker, log *slog.Logger) *Queue {
 	return &Queue{backlog: backlog, budget: budget, worker: worker, log: log,
-		wake: make(chan struct{}, 1), running: map[build.ID]*run{}, done: make(chan struct{}), stopped: make(chan struct{})}
+		wake: make(chan struct{}, 1), running: map[build.ID]*run{}, changed: make(chan struct{}), stopped: make(chan struct{})}
 }
 
 // Budget returns what running builds may take together.
@@ -95,6 +97,10 @@ func (q *Queue) Wake() {
 	}
 }
 
+// retryPause is how long the queue waits after its backlog failed: a full disk or a locked database is not for ever, and
+// nothing else may come to wake it.
+const retryPause = 5 * time.Second
+
 // Run starts builds until ctx is cancelled, then cancels the running ones with build.ErrStopping and returns when they
 // have ended. It is called once.
 func (q *Queue) Run(ctx context.Context) error {
@@ -103,17 +109,22 @@ func (q *Queue) Run(ctx context.Context) error {
 	builds, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
 	q.Wake()
+	var retry <-chan time.Time
 	for {
 		select {
 		case <-q.wake:
-			if err := q.start(ctx, builds, &workers); err != nil && ctx.Err() == nil {
-				q.log.Error("the queue cannot read its backlog", "err", err)
-			}
+		case <-retry:
 		case <-ctx.Done():
 			stop(build.ErrStopping)
 			workers.Wait()
 			return nil
 		}
+		retry = nil
+		if err := q.start(ctx, builds, &workers); err != nil && ctx.Err() == nil {
+			q.log.Error("the queue cannot read its backlog; it tries again", "err", err, "after", retryPause)
+			retry = time.After(retryPause)
+		}
+		q.tellChanged()
 	}
 }
 
@@ -123,6 +134,9 @@ func (q *Queue) start(ctx, builds context.Context, workers *sync.WaitGroup) erro
 		return err
 	}
 	for _, job := range jobs {
+		if q.budget.Admit(job.Needs) != nil {
+			continue
+		}
 		switch q.room(job) {
 		case fullBudget:
 			return nil
@@ -158,10 +172,17 @@ func (q *Queue) launch(ctx, builds context.Context, job Job, workers *sync.WaitG
 func (q *Queue) finished(id build.ID) {
 	q.mu.Lock()
 	delete(q.running, id)
-	close(q.done)
-	q.done = make(chan struct{})
 	q.mu.Unlock()
+	q.tellChanged()
 	q.Wake()
+}
+
+// tellChanged makes everybody in Idle look again.
+func (q *Queue) tellChanged() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	close(q.changed)
+	q.changed = make(chan struct{})
 }
 
 type room int
@@ -210,19 +231,27 @@ func (q *Queue) Cancel(id build.ID) {
 func (q *Queue) Idle(ctx context.Context) error {
 	for {
 		q.mu.Lock()
-		n, done := len(q.running), q.done
+		changed := q.changed // taken before looking, so that no change is missed
 		q.mu.Unlock()
-		waiting, err := q.backlog.Waiting(ctx)
-		if err != nil {
+		idle, err := q.idle(ctx)
+		if err != nil || idle {
 			return err
 		}
-		if n == 0 && len(waiting) == 0 {
-			return nil
-		}
 		select {
-		case <-done:
+		case <-changed:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// idle looks at the backlog first: a build goes from there to the running ones, never back.
+func (q *Queue) idle(ctx context.Context) (bool, error) {
+	waiting, err := q.backlog.Waiting(ctx)
+	if err != nil || len(waiting) > 0 {
+		return false, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.running) == 0, nil
 }
