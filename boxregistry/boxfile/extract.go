@@ -3,7 +3,6 @@ package boxfile
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -12,10 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-)
 
-// qcow2Magic begins every qcow2 image.
-var qcow2Magic = []byte("QFI\xfb")
+	"github.com/boxkiln/boxkiln/hypervisor/disk"
+)
 
 // ExtractDisks writes the disks of a libvirt box into dir, which must exist, and returns their paths in the order of
 // the box's metadata. Files get names of ours, never one from the archive. The box should have passed Inspect; what
@@ -78,8 +76,11 @@ func (x *extractor) entry(name string, body io.Reader) error {
 		return err
 	}
 	buffered := bufio.NewReader(body)
-	head, err := buffered.Peek(len(qcow2Magic))
-	if err != nil || !bytes.Equal(head, qcow2Magic) {
+	head, err := buffered.Peek(disk.QCOW2HeaderSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if disk.FormatOf(head) != disk.QCOW2 {
 		return nil // not a disk; Next skips the rest
 	}
 	path := filepath.Join(x.dir, "disk-"+strconv.Itoa(len(x.paths))+".qcow2")

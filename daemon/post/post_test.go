@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -201,28 +200,6 @@ func TestMissingAndOddFiles(t *testing.T) {
 				t.Errorf("%s %s: %v", name, path, err)
 			}
 		}
-	}
-}
-
-func TestDiskFull(t *testing.T) {
-	t.Parallel()
-	small := t.TempDir()
-	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("a small file system is needed: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(small, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	env, _ := testEnv(t)
-	env.Outputs = outputs(small)
-	_, err := tryProcess(t.Context(), NewCompress, `{"output":"x.tar"}`, env, artifact(t))
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("error is %v", err)
-	}
-	if left, _ := os.ReadDir(small); len(left) > 0 {
-		t.Errorf("%v was left", left)
 	}
 }
 
