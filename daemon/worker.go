@@ -56,13 +56,15 @@ func (b *Builds) attempt(ctx context.Context, id build.ID, attempt int) build.Re
 	if err != nil {
 		return fail(err)
 	}
-	result := b.engine.Run(ctx, s, steps)
-	if result.Err == nil {
-		if err := out.handOver(context.WithoutCancel(ctx)); err != nil {
-			return fail(fmt.Errorf("hand over the outputs: %w", err))
-		}
-	}
-	return result
+	return b.engine.Run(ctx, s, append(steps, handOver(out)))
+}
+
+// handOver is the last step of every build: from then on its outputs are the user's. It is a step because what the ledger
+// still holds after the last one is removed.
+func handOver(out outputs) build.Step {
+	return build.Step{Name: "hand-over", Do: func(ctx context.Context, _ *build.Session) error {
+		return build.OurFault(out.handOver(ctx))
+	}}
 }
 
 // redactLog hides the secrets of a plan from the log of its build.
