@@ -129,6 +129,9 @@ func (p *printer) say(format string, args ...any) {
 		machineLine(p.out, now(), "", "ui", "say", strings.TrimRight(text, "\n"))
 		return
 	}
+	if line := strings.TrimSpace(text); p.options.timestamps && line != "" {
+		text = strings.Replace(text, line, now().Local().Format(time.RFC3339)+": "+line, 1)
+	}
 	fmt.Fprint(p.out, text)
 }
 
