@@ -84,6 +84,9 @@ func (c *conn) session(nc ssh.NewChannel) {
 	}
 	defer ch.Close()
 	ctx, cancel := context.WithCancel(c.ctx)
+	if c.server.opts.NoSignals {
+		ctx = c.ctx
+	}
 	s := &session{conn: c, ch: ch, signals: make(chan ssh.Signal, 8)}
 	for r := range requests {
 		ok := s.request(ctx, r)
@@ -118,7 +121,7 @@ func (s *session) request(ctx context.Context, r *ssh.Request) bool {
 		s.env = append(s.env, "TERM="+text.Value)
 		return true
 	case "signal":
-		return s.signal(ssh.Signal(text.Value))
+		return !s.conn.server.opts.NoSignals && s.signal(ssh.Signal(text.Value))
 	case "exec":
 		return s.exec(ctx, text.Value)
 	case "subsystem":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os/exec"
 	"syscall"
 	"time"
@@ -55,8 +56,18 @@ func (s *session) exec(ctx context.Context, line string) bool {
 }
 
 func (s *session) baseEnv() []string {
-	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + s.conn.server.Root}
+	from, to := spaced(s.conn.RemoteAddr()), spaced(s.conn.LocalAddr())
+	env := []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=" + s.conn.server.Root, "SSH_CONNECTION=" + from + " " + to,
+	}
 	return append(env, s.conn.server.opts.Env...)
+}
+
+// spaced is an address as sshd writes it into SSH_CONNECTION.
+func spaced(a net.Addr) string {
+	host, port, _ := net.SplitHostPort(a.String())
+	return host + " " + port
 }
 
 // shell runs a command by sh in a process group of its own, which ends with the channel.

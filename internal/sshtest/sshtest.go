@@ -37,6 +37,7 @@ type Options struct {
 	DropOn  func(command string) bool // drops the connection when it asks for such a command
 
 	NoSFTP       bool          // refuse the SFTP subsystem
+	NoSignals    bool          // as OpenSSH does for root: refuse signals, and let commands outlive their channels
 	Version      string        // identification; empty for "SSH-2.0-sshtest"
 	BannerDelay  time.Duration // wait before the identification is sent
 	RefuseLogins int           // refuse this many connections' logins first

@@ -203,7 +203,9 @@ func TestDropStopAndResume(t *testing.T) {
 	if err := srv.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	dial(t, srv)
+	if err := session(t, dial(t, srv)).Run("true"); err != nil {
+		t.Fatal(err)
+	}
 	if bytes.Equal(old.Marshal(), srv.HostKey().Marshal()) || srv.Logins() != 3 {
 		t.Errorf("%d logins, or the same key", srv.Logins())
 	}

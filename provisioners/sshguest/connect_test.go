@@ -260,7 +260,10 @@ func TestReconnectWaitsForAReboot(t *testing.T) {
 func TestPauseBeforeConnectingLogsInAgain(t *testing.T) {
 	t.Parallel()
 	srv := sshtest.Start(t, sshtest.Options{Password: "pw"})
-	connect(t, srv, func(c *sshguest.Config) { c.PauseBeforeConnecting = time.Millisecond })
+	g := connect(t, srv, func(c *sshguest.Config) { c.PauseBeforeConnecting = time.Millisecond })
+	if _, err := g.Run(t.Context(), provisioners.Command{Line: "true"}); err != nil {
+		t.Fatal(err)
+	}
 	if srv.Logins() != 2 {
 		t.Errorf("%d logins, want 2", srv.Logins())
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -20,9 +21,10 @@ import (
 // link is one logged-in connection with all that hangs on it.
 type link struct {
 	*ssh.Client
-	gone  chan struct{} // closed when the connection has ended
-	agent bool          // the agent is forwarded to commands
-	wg    sync.WaitGroup
+	gone    chan struct{} // closed when the connection has ended
+	agent   bool          // the agent is forwarded to commands
+	running atomic.Int32  // commands at this moment
+	wg      sync.WaitGroup
 }
 
 // newLink starts keep-alives, agent and tunnels on a connection.

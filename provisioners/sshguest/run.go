@@ -17,7 +17,7 @@ import (
 // killGrace is how long a server may take to end a cancelled command before the connection is cut.
 const killGrace = 5 * time.Second
 
-// Run runs a command to its end. If ctx ends first, the command gets a KILL signal and its channel is closed.
+// Run runs a command to its end. If ctx ends first, the command is killed and its channel closed.
 func (g *Guest) Run(ctx context.Context, c provisioners.Command) (int, error) {
 	ctx, cancel := g.whileOpen(ctx)
 	defer cancel()
@@ -52,6 +52,8 @@ func (l *link) prepare(s *ssh.Session, pty bool) error {
 
 // run starts a command on a session and waits for it.
 func (l *link) run(ctx context.Context, s *ssh.Session, c provisioners.Command) (int, error) {
+	l.running.Add(1)
+	defer l.running.Add(-1)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var output sync.Mutex
@@ -92,11 +94,33 @@ func (l *link) killWhenDone(ctx context.Context, s *ssh.Session) chan struct{} {
 		}
 		stuck := time.AfterFunc(killGrace, func() { _ = l.Client.Close() })
 		defer stuck.Stop()
-		_ = s.Signal(ssh.SIGKILL)
-		_ = s.Close()
+		l.kill(s)
 		<-ended
 	}()
 	return ended
+}
+
+// killOthers ends the process group of every other command of the connection that runs it: sshd is the parent of both,
+// and gives both the same SSH_CONNECTION. dash and bash agree on this form of kill only.
+const killOthers = `[ -n "$SSH_CONNECTION" ] || exit 1
+for d in /proc/[0-9]*; do
+  [ "${d#/proc/}" = $$ ] && continue
+  while read -r key value; do [ "$key" = PPid: ] && break; done 2>/dev/null < $d/status
+  [ "$value" = "$PPID" ] || continue
+  tr '\0' '\n' 2>/dev/null < $d/environ | grep -qxF "SSH_CONNECTION=$SSH_CONNECTION" && kill -KILL -"${d#/proc/}"
+done`
+
+// kill ends a command and closes its channel. OpenSSH passes signals on for ordinary users but not for root, and lets a
+// command without a terminal run on when its channel closes; there a second session looks for it, if it is alone.
+func (l *link) kill(s *ssh.Session) {
+	passed, err := s.SendRequest("signal", true, ssh.Marshal(struct{ Name string }{string(ssh.SIGKILL)}))
+	if err == nil && !passed && l.running.Load() == 1 {
+		if killer, err := l.NewSession(); err == nil {
+			_ = killer.Run(killOthers)
+			_ = killer.Close()
+		}
+	}
+	_ = s.Close()
 }
 
 // status reads how a command ended.

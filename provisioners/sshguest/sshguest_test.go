@@ -94,6 +94,7 @@ func TestConformance(t *testing.T) {
 		pty    bool
 	}{
 		"sftp":           {},
+		"root":           {opts: sshtest.Options{NoSignals: true}},
 		"no sftp":        {opts: sshtest.Options{NoSFTP: true}},
 		"scp":            {opts: sshtest.Options{NoSFTP: true}, method: "scp"},
 		"scp without it": {opts: sshtest.Options{NoSFTP: true, Env: []string{"PATH=" + busyPath(t)}}, method: "scp"},
