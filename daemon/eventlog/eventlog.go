@@ -8,6 +8,7 @@ package eventlog
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,8 +21,8 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/build"
 )
 
-// Limit is the size at which a log is cut: from there on only states, errors and steps are kept, so that a guest that
-// prints without end fills no disk.
+// Limit is the size in bytes at which a log is cut: from there on output, requests to the seed server and progress are left
+// out, so that a guest that prints without end fills no disk. The log says so where it happens.
 const Limit = 256 << 20
 
 // progressEvery is the shortest time between two kept progress events of one title.
@@ -45,17 +46,17 @@ type Book struct {
 	open map[string]*signal // by path
 }
 
-// Open creates or continues the log at path.
+// Open creates or continues the log at path. A last line that a crash left half written goes: no reader has seen it.
 func (b *Book) Open(path string) (*Writer, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
+	size, err := dropHalfLine(f)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	w := &Writer{f: f, size: info.Size(), progress: map[string]time.Time{}, redact: func(s string) string { return s }, wake: newSignal()}
+	w := &Writer{f: f, size: size, progress: map[string]time.Time{}, redact: func(s string) string { return s }, wake: newSignal()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.open == nil {
@@ -65,18 +66,60 @@ func (b *Book) Open(path string) (*Writer, error) {
 	w.wake.gone = func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		delete(b.open, path)
+		if b.open[path] == w.wake {
+			delete(b.open, path)
+		}
 	}
 	return w, nil
+}
+
+func dropHalfLine(f *os.File) (size int64, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	size, err = lineStart(f, info.Size())
+	if err != nil || size == info.Size() {
+		return size, err
+	}
+	return size, f.Truncate(size)
+}
+
+// lineStart is the offset after the last line that ends at or before end.
+func lineStart(f *os.File, end int64) (int64, error) {
+	buf := make([]byte, 64<<10)
+	for end > 0 {
+		n := min(end, int64(len(buf)))
+		if _, err := f.ReadAt(buf[:n], end-n); err != nil {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(buf[:n], '\n'); i >= 0 {
+			return end - n + int64(i) + 1, nil
+		}
+		end -= n
+	}
+	return 0, nil
 }
 
 // Emit implements build.Sink. An error of the disk is kept for Close: a full disk must not stop a build by its log.
 func (w *Writer) Emit(e build.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil || !w.wanted(e) {
+	if w.err != nil || w.tooSoon(e) {
 		return
 	}
+	if w.size >= Limit && bulky(e.Kind) {
+		if w.cut {
+			return
+		}
+		w.cut = true
+		e = build.Event{Time: e.Time, Kind: build.EventError, Label: e.Label,
+			Text: fmt.Sprintf("the log has reached %d MiB: from here on output is left out", Limit>>20)}
+	}
+	w.append(e)
+}
+
+func (w *Writer) append(e build.Event) {
 	e.Text = w.redact(e.Text)
 	line, err := json.Marshal(e)
 	if err != nil {
@@ -92,18 +135,22 @@ func (w *Writer) Emit(e build.Event) {
 	w.wake.notify()
 }
 
-func (w *Writer) wanted(e build.Event) bool {
-	switch e.Kind {
-	case build.EventProgress:
-		if last := w.progress[e.Text]; e.Time.Sub(last) < progressEvery && e.Done < e.Total {
-			return false
-		}
-		w.progress[e.Text] = e.Time
-		return w.size < Limit
-	case build.EventMessage, build.EventSeed:
-		return w.size < Limit
+// tooSoon tells whether e is progress that follows the last one closely and is not the end.
+func (w *Writer) tooSoon(e build.Event) bool {
+	if e.Kind != build.EventProgress {
+		return false
 	}
-	return true
+	ended := e.Total > 0 && e.Done >= e.Total
+	if !ended && e.Time.Sub(w.progress[e.Text]) < progressEvery {
+		return true
+	}
+	w.progress[e.Text] = e.Time
+	return false
+}
+
+// bulky tells whether events of a kind come in any number, as the guest wants.
+func bulky(k build.EventKind) bool {
+	return k == build.EventMessage || k == build.EventSeed || k == build.EventProgress
 }
 
 // Close ends the log: readers see its end. It returns the first error of writing.
@@ -120,8 +167,9 @@ type Line struct {
 	Event json.RawMessage
 }
 
-// Follow calls fn for each event of the log at path from offset on. At the end it waits for more while the log is being
-// written, and returns nil when it is closed. It stops with the error of fn or of ctx.
+// Follow calls fn for each event of the log at path from offset on; an offset inside a line means that line, and one behind
+// the end of the file the end. At the end it waits for more while the log is being written, and returns nil when it is
+// closed. It stops with the error of fn or of ctx.
 func (b *Book) Follow(ctx context.Context, path string, offset int64, fn func(Line) error) error {
 	wake := b.live(path) // before the first read: what is written after that is seen by the next
 	f, err := os.Open(path)
@@ -129,7 +177,7 @@ func (b *Book) Follow(ctx context.Context, path string, offset int64, fn func(Li
 		return err
 	}
 	defer f.Close()
-	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+	if offset, err = place(f, offset); err != nil {
 		return err
 	}
 	r := bufio.NewReaderSize(f, 64<<10)
@@ -149,6 +197,18 @@ func (b *Book) Follow(ctx context.Context, path string, offset int64, fn func(Li
 			return err
 		}
 	}
+}
+
+// place moves f to the start of the line at offset.
+func place(f *os.File, offset int64) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if offset, err = lineStart(f, min(offset, info.Size())); err != nil {
+		return 0, err
+	}
+	return f.Seek(offset, io.SeekStart)
 }
 
 func readLines(r *bufio.Reader, offset int64, fn func(Line) error) (int64, error) {
