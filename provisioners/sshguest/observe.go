@@ -16,15 +16,15 @@ type Kind string
 
 // Kinds, in the order in which a healthy guest shows them.
 const (
-	NoAddress       Kind = "no address"       // the driver does not know the guest's address yet; Err says why
-	NoAnswer        Kind = "no answer"        // packets go nowhere: no machine, no network or a firewall
-	Refused         Kind = "refused"          // a machine answers, and no sshd listens
-	Unreachable     Kind = "unreachable"      // another error of the network, the proxy or the bastion; see Err
-	NoBanner        Kind = "no banner"        // connected, but the server says nothing, or hangs up before it does
-	Banner          Kind = "banner"           // an SSH server answered; Text is its identification
-	HandshakeFailed Kind = "handshake failed" // the server went away, or has no common algorithm; see Err
-	LoginRefused    Kind = "login refused"    // Methods are the logins that the server offers
-	HostKeyChanged  Kind = "host key changed" // the server is not the one of the first login
+	NoAddress       Kind = "no address"         // the driver does not know the guest's address yet; Err says why
+	NoAnswer        Kind = "no answer"          // packets go nowhere: no machine, no network or a firewall
+	Refused         Kind = "connection refused" // a machine answers, and no sshd listens
+	Unreachable     Kind = "unreachable"        // another error of the network, the proxy or the bastion; see Err
+	NoBanner        Kind = "no banner"          // connected, but the server says nothing, or hangs up before it does
+	Banner          Kind = "banner"             // an SSH server answered; Text is its identification
+	HandshakeFailed Kind = "handshake failed"   // the server went away, or has no common algorithm; see Err
+	LoginRefused    Kind = "login refused"      // Methods are the logins that the server offers
+	HostKeyChanged  Kind = "host key changed"   // the server is not the one of the first login
 	LoggedIn        Kind = "logged in"
 )
 

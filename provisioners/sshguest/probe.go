@@ -72,7 +72,7 @@ func (p *prober) try(ctx context.Context, giveUp context.CancelCauseFunc) *reach
 	addr, err := p.find(ctx)
 	p.finding.Unlock()
 	see := func(o Observation) {
-		if ctx.Err() == nil { // what a cancelled try saw is no news
+		if !over(ctx) { // what a cancelled try saw is no news
 			o.Addr, o.Port = addr, p.cfg.port()
 			p.seen.see(o)
 		}
@@ -98,6 +98,12 @@ func (p *prober) try(ctx context.Context, giveUp context.CancelCauseFunc) *reach
 	}
 	c.addr = addr
 	return c
+}
+
+// over also tells a deadline whose timer is late: connections that took it over end with a time-out of their own.
+func over(ctx context.Context) bool {
+	d, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && !time.Now().Before(d)
 }
 
 func (p *prober) dial(ctx context.Context, addr string, see func(Observation)) (net.Conn, error) {
