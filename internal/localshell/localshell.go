@@ -202,13 +202,13 @@ func (r *Runner) runScript(ctx context.Context, a Args, s script, vars string) e
 // exec runs a program and returns its exit status.
 func (r *Runner) exec(ctx context.Context, argv []string) (int, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	stdout, stderr := lines.Pair(r.Out)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = r.Dir, stdout, stderr
+	out, _ := lines.Pair(r.Out)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = r.Dir, out, out // one pipe, which keeps the order
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = endGrace
 	err := cmd.Run()
-	if closeErr := lines.Close(stdout, stderr); err == nil {
+	if closeErr := out.Close(); err == nil {
 		err = closeErr
 	}
 	var exit *exec.ExitError
