@@ -24,15 +24,14 @@ import (
 const MaxFiles = 20000
 
 // Collect reads what names list, relative to cwd: files, directories with all below them, and globs. Symbolic links are
-// followed. What does not exist is left out when it is a glob and an error otherwise; all problems are reported.
+// followed, but not to a directory that holds the link: it has nothing new. What does not exist is left out when it is a
+// glob and an error otherwise; all problems are reported.
 func Collect(cwd string, names []string) ([]build.Input, error) {
 	c := collector{seen: map[string]build.Input{}}
 	for _, name := range names {
-		path := name
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(cwd, name)
+		if !c.name(cwd, name) {
+			break
 		}
-		c.name(name, path)
 	}
 	list := make([]build.Input, 0, len(c.seen))
 	for _, in := range c.seen {
@@ -47,46 +46,57 @@ type collector struct {
 	errs []error
 }
 
-func (c *collector) name(name, path string) {
+// errTooMany ends a walk.
+var errTooMany = fmt.Errorf("the template names more than %d files; name the ones it needs", MaxFiles)
+
+// name adds what one name stands for. It tells whether there is room for more.
+func (c *collector) name(cwd, name string) bool {
+	path, pattern := name, name
+	if !filepath.IsAbs(name) {
+		path, pattern = filepath.Join(cwd, name), filepath.Join(globQuote.Replace(cwd), name)
+	}
 	paths := []string{path}
 	if _, err := os.Lstat(path); err != nil && strings.ContainsAny(name, "*?[") {
-		matches, err := filepath.Glob(path)
+		matches, err := filepath.Glob(pattern)
 		if err != nil {
 			c.errs = append(c.errs, fmt.Errorf("%q is not a glob: %w", name, err))
-			return
+			return true
 		}
 		paths = matches
 	}
 	for _, p := range paths {
-		if err := c.tree(p, 0); err != nil {
+		err := c.tree(p, nil)
+		if err != nil {
 			c.errs = append(c.errs, err)
 		}
+		if errors.Is(err, errTooMany) {
+			return false
+		}
 	}
+	return true
 }
 
-// maxDepth ends a walk through a symbolic link that points back at its parent.
-const maxDepth = 64
+// globQuote makes a directory's name a pattern that matches only it.
+var globQuote = strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`)
 
-func (c *collector) tree(path string, depth int) error {
+// tree adds what is at path; above are the directories that hold it.
+func (c *collector) tree(path string, above []fs.FileInfo) error {
 	path = filepath.Clean(path)
 	if _, ok := c.seen[path]; ok {
 		return nil
 	}
-	if len(c.seen) >= MaxFiles || depth > maxDepth {
-		return fmt.Errorf("%q: the template names more than %d files; name the ones it needs", path, MaxFiles)
+	if len(c.seen) >= MaxFiles {
+		return fmt.Errorf("%q: %w", path, errTooMany)
 	}
 	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
 	switch {
-	case info.IsDir():
-		c.seen[path] = build.Input{Path: path, Mode: info.Mode()}
-		entries, err := os.ReadDir(path)
-		for _, e := range entries {
-			err = errors.Join(err, c.tree(filepath.Join(path, e.Name()), depth+1))
-		}
+	case err != nil:
 		return err
+	case info.IsDir():
+		if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }) {
+			return nil
+		}
+		return c.dir(path, info, append(above, info))
 	case !info.Mode().IsRegular():
 		return nil // sockets and devices in a folder carry nothing
 	}
@@ -96,6 +106,19 @@ func (c *collector) tree(path string, depth int) error {
 	}
 	c.seen[path] = build.Input{Path: path, Mode: info.Mode().Perm(), Size: size, Digest: digest}
 	return nil
+}
+
+func (c *collector) dir(path string, info fs.FileInfo, above []fs.FileInfo) error {
+	c.seen[path] = build.Input{Path: path, Mode: info.Mode()}
+	entries, err := os.ReadDir(path)
+	for _, e := range entries {
+		one := c.tree(filepath.Join(path, e.Name()), above)
+		if errors.Is(one, errTooMany) {
+			return one
+		}
+		err = errors.Join(err, one)
+	}
+	return err
 }
 
 func hashFile(path string) (digest string, size int64, err error) {

@@ -113,7 +113,7 @@ func (v *View) ReadDir(name string) ([]fs.DirEntry, error) {
 func (v *View) Glob(pattern string) ([]string, error) {
 	p := filepath.ToSlash(pattern)
 	if !path.IsAbs(p) {
-		p = path.Join(filepath.ToSlash(v.cwd), p)
+		p = path.Join(globQuote.Replace(filepath.ToSlash(v.cwd)), p)
 	}
 	var found []string
 	for name := range v.entries {
