@@ -93,15 +93,17 @@ type result struct {
 
 func (r result) wants(t *testing.T, code int, texts ...string) {
 	t.Helper()
-	if r.code != code {
+	wrong := r.code != code
+	if wrong {
 		t.Errorf("exit status %d, want %d", r.code, code)
 	}
 	for _, text := range texts {
 		if !strings.Contains(r.stdout+r.stderr, text) {
 			t.Errorf("the output does not have %q", text)
+			wrong = true
 		}
 	}
-	if t.Failed() {
+	if wrong {
 		t.Logf("stdout:\n%s\nstderr:\n%s", r.stdout, r.stderr)
 	}
 }
@@ -306,4 +308,3 @@ const pairTemplate = "testdata/pair"
 func (b *bench) pair(args ...string) []string {
 	return append(append([]string{"build", "-color=false", "-var", "out=" + b.path("out")}, args...), pairTemplate)
 }
-
