@@ -96,7 +96,7 @@ func (d *Driver) create(ctx context.Context, spec hypervisor.Spec, set settings)
 	if err != nil {
 		return nil, err
 	}
-	d.log.Info("machine defined", "machine", spec.Name, "uri", set.URI, "accelerator", m.meta.Accel, "reason", facts.accel.reason,
+	d.log.Info("machine defined", "machine", spec.Name, "uri", set.URI, "accelerator", m.meta.Accel, "reason", m.meta.Reason,
 		"type", x.OS.Type.Machine)
 	if err := d.makeFiles(ctx, spec, set, h, text); err != nil {
 		return nil, errors.Join(err, m.Destroy(context.WithoutCancel(ctx)))
@@ -106,7 +106,10 @@ func (d *Driver) create(ctx context.Context, spec hypervisor.Spec, set settings)
 
 // prepare gathers what domain needs and renders the templates in qemuargs.
 func (d *Driver) prepare(ctx context.Context, facts hostFacts, spec hypervisor.Spec, set *settings) (host, error) {
-	h := host{kvm: facts.accel.kvm && set.Accelerator != "tcg", uuid: uuid.NewString()}
+	h := host{kvm: facts.accel.kvm && set.Accelerator != "tcg", reason: facts.accel.reason, uuid: uuid.NewString()}
+	if set.Accelerator == "tcg" {
+		h.reason = "accelerator asks for it"
+	}
 	if set.Accelerator == "kvm" && !h.kvm {
 		return h, fmt.Errorf("accelerator = \"kvm\": it cannot work here: %s; leave accelerator out to build without it", facts.accel.reason)
 	}

@@ -21,6 +21,7 @@ const (
 type host struct {
 	emulator string // path of QEMU
 	kvm      bool
+	reason   string // why kvm, or why not
 	uuid     string
 	flash    flash
 	// isPCI tells whether a QEMU device model sits on a PCI bus.

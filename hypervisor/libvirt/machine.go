@@ -37,8 +37,10 @@ func (m *Machine) Handle() hypervisor.Handle {
 	return hypervisor.Handle{Driver: Name, Name: m.name, UUID: m.uuid, URI: m.uri, Tag: m.meta.tag(), Dir: m.meta.Dir}
 }
 
-// Accelerator tells what runs the guest: "kvm" or "tcg".
-func (m *Machine) Accelerator() string { return m.meta.Accel }
+// Note says what runs the guest and why, for the log of a build.
+func (m *Machine) Note() string {
+	return fmt.Sprintf("Running under %s at %s: %s", m.meta.Accel, m.uri, m.meta.Reason)
+}
 
 // SerialLog is the file that holds what the guest wrote to its first serial port; "" if qemuargs took the port away.
 func (m *Machine) SerialLog() string {

@@ -13,7 +13,8 @@ const metadataURI = "https://boxkiln.org/xmlns/libvirt/machine/1"
 // metadata is kept with the domain in libvirt. It marks the machine as ours and says what Destroy and Export need to
 // know, so that a machine can be found and cleaned up with nothing but libvirt at hand.
 type metadata struct {
-	XMLName xml.Name   `xml:"https://boxkiln.org/xmlns/libvirt/machine/1 machine"`
+	// libvirt hands the element back without its prefix and namespace.
+	XMLName xml.Name   `xml:"machine"`
 	Install string     `xml:"install,attr"`
 	Build   string     `xml:"build,attr"`
 	Attempt int        `xml:"attempt,attr"`
@@ -21,7 +22,8 @@ type metadata struct {
 	Arch    string     `xml:"arch,attr"`
 	UEFI    bool       `xml:"uefi,attr"`
 	Accel   string     `xml:"accelerator,attr"`
-	Network string     `xml:"network,attr"` // user, lease, arp, agent or none
+	Reason  string     `xml:"reason,attr,omitempty"` // for that accelerator
+	Network string     `xml:"network,attr"`          // user, lease, arp, agent or none
 	Serial  string     `xml:"serial,attr,omitempty"`
 	Vars    string     `xml:"vars,attr,omitempty"` // UEFI variables to export
 	Disks   []diskMeta `xml:"disk"`
@@ -50,6 +52,10 @@ func (hw *hardware) metadata() metadata {
 	}
 	if hw.kvm {
 		m.Accel = "kvm"
+	}
+	m.Reason = hw.host.reason
+	if hw.host.kvm != hw.kvm {
+		m.Reason = "qemuargs ask for it"
 	}
 	if hw.spec.Network.Name == "" && hw.set.Net.Bridge == "" {
 		m.Network = networkUser

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"io"
 
 	"libvirt.org/go/libvirt"
 )
@@ -26,7 +27,7 @@ func (m *Machine) Capture(ctx context.Context) (image.Image, error) {
 		defer stream.Free()
 		mime, err := dom.Screenshot(stream, 0, 0)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("take a picture of %q: %w", m.name, err))
+			return nil, fmt.Errorf("take a picture of %q: %w", m.name, err)
 		}
 		var data bytes.Buffer
 		if err := receive(stream, &data); err != nil {
@@ -43,13 +44,13 @@ func receive(stream *libvirt.Stream, to *bytes.Buffer) error {
 	buf := make([]byte, 64<<10)
 	for to.Len() < maxScreen {
 		n, err := stream.Recv(buf)
+		to.Write(buf[:max(0, n)])
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("receive the picture: %w", err)
 		}
-		if n == 0 {
-			return nil
-		}
-		to.Write(buf[:n])
 	}
 	return fmt.Errorf("the picture is larger than %d bytes", maxScreen)
 }

@@ -144,4 +144,3 @@ func qemuPID(name string) (int, error) {
 	}
 	return 0, fmt.Errorf("no QEMU process of %q", name)
 }
-
