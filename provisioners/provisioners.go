@@ -102,6 +102,10 @@ type Env struct {
 	Files   Files
 	Outputs Outputs
 	Vars    Vars
+	// Cwd is the directory in which the user started the build, for commands that run on this host.
+	Cwd string
+	// Pause waits until the user wants the build to go on.
+	Pause func(ctx context.Context, note string) error
 	// Render fills in {{ .X }}, {{ build `X` }} and the template functions in a text that was left for run time; data
 	// are the extra fields, such as Vars and Path of an execute_command.
 	Render func(text string, data map[string]string) (string, error)

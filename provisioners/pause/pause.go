@@ -25,9 +25,6 @@ type BreakpointArgs struct {
 	Note    string `json:"note" doc:"Text to show." guest:"no"`
 }
 
-// Continue waits until the user wants the build to go on. It returns an error if that will not happen.
-type Continue func(ctx context.Context, note string) error
-
 func decode(raw json.RawMessage, typ string, into any) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
@@ -45,7 +42,7 @@ func CheckSleep(raw json.RawMessage) error {
 
 // CheckBreakpoint finds all that is wrong with the arguments of breakpoint.
 func CheckBreakpoint(raw json.RawMessage) error {
-	_, err := Breakpoint(nil)(raw, provisioners.Env{})
+	_, err := NewBreakpoint(raw, provisioners.Env{})
 	return err
 }
 
@@ -80,19 +77,17 @@ func (s sleep) Provision(ctx context.Context, _ provisioners.Guest, out io.Write
 
 type breakpoint struct {
 	args BreakpointArgs
-	wait Continue
+	wait func(ctx context.Context, note string) error
 }
 
-// Breakpoint is the factory of breakpoints that wait for the user. With a nil wait there is nobody to ask, and a
-// breakpoint says so and goes on, as a build in a queue must.
-func Breakpoint(wait Continue) provisioners.Factory {
-	return func(raw json.RawMessage, _ provisioners.Env) (provisioners.Provisioner, error) {
-		b := breakpoint{wait: wait}
-		if err := decode(raw, "breakpoint", &b.args); err != nil {
-			return nil, err
-		}
-		return b, nil
+// NewBreakpoint makes a breakpoint that waits for the user by env.Pause. Without that there is nobody to ask, and it says
+// so and goes on, as a build in a queue must.
+func NewBreakpoint(raw json.RawMessage, env provisioners.Env) (provisioners.Provisioner, error) {
+	b := breakpoint{wait: env.Pause}
+	if err := decode(raw, "breakpoint", &b.args); err != nil {
+		return nil, err
 	}
+	return b, nil
 }
 
 // Provision waits for the user.

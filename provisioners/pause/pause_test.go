@@ -47,7 +47,7 @@ func TestBreakpoint(t *testing.T) {
 	no := errors.New("the user cancelled")
 	for name, tc := range map[string]struct {
 		raw  string
-		wait pause.Continue
+		wait func(context.Context, string) error
 		want error
 		text string
 	}{
@@ -58,7 +58,7 @@ func TestBreakpoint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, err := pause.Breakpoint(tc.wait)(json.RawMessage(tc.raw), provisioners.Env{})
+			p, err := pause.NewBreakpoint(json.RawMessage(tc.raw), provisioners.Env{Pause: tc.wait})
 			if err != nil {
 				t.Fatal(err)
 			}

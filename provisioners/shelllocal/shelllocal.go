@@ -24,32 +24,24 @@ func Inputs(raw json.RawMessage) ([]string, error) { return localshell.Inputs(ra
 type provisioner struct {
 	args Args
 	env  provisioners.Env
-	dir  string
 }
 
-// New makes a provisioner that runs scripts in the directory of the process. It is a provisioners.Factory.
+// New makes a provisioner that runs scripts in the directory of env. It is a provisioners.Factory.
 func New(raw json.RawMessage, env provisioners.Env) (provisioners.Provisioner, error) {
-	return In("")(raw, env)
-}
-
-// In is the factory of provisioners that run scripts in a directory.
-func In(dir string) provisioners.Factory {
-	return func(raw json.RawMessage, env provisioners.Env) (provisioners.Provisioner, error) {
-		a, err := localshell.Decode(raw)
-		if err == nil {
-			err = a.Validate()
-		}
-		if err != nil {
-			return nil, err
-		}
-		return &provisioner{args: a, env: env, dir: dir}, nil
+	a, err := localshell.Decode(raw)
+	if err == nil {
+		err = a.Validate()
 	}
+	if err != nil {
+		return nil, err
+	}
+	return &provisioner{args: a, env: env}, nil
 }
 
 // Provision runs the scripts. The guest is not touched.
 func (p *provisioner) Provision(ctx context.Context, _ provisioners.Guest, out io.Writer) error {
 	r := localshell.Runner{
-		Dir: p.dir, Vars: p.env.Vars.Environment(), Out: out, Render: p.env.Render,
+		Dir: p.env.Cwd, Vars: p.env.Vars.Environment(), Out: out, Render: p.env.Render,
 		Open: func(path string) (io.ReadCloser, error) { return p.env.Files.Open(path) },
 	}
 	err := r.Run(ctx, p.args)

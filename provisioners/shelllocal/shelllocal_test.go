@@ -18,7 +18,8 @@ func TestProvision(t *testing.T) {
 	dir := t.TempDir()
 	files := guesttest.Files{"a.sh": {Data: []byte("#!/bin/sh\npwd; echo $PACKER_BUILDER_TYPE; exit $1\n")}}
 	env := guesttest.Env(files, nil, provisioners.Vars{BuilderType: "qemu"})
-	p, err := shelllocal.In(dir)(json.RawMessage(`{"script":"a.sh"}`), env)
+	env.Cwd = dir
+	p, err := shelllocal.New(json.RawMessage(`{"script":"a.sh"}`), env)
 	if err != nil {
 		t.Fatal(err)
 	}

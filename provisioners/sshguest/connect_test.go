@@ -263,4 +263,3 @@ func TestPauseBeforeConnectingLogsInAgain(t *testing.T) {
 		t.Errorf("%d logins, want 2", srv.Logins())
 	}
 }
-
