@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
@@ -47,7 +48,7 @@ func (b *Builds) attempt(ctx context.Context, id build.ID, attempt int) build.Re
 	if err != nil {
 		return fail(fmt.Errorf("read the plan: %w", err))
 	}
-	b.redactLog(id, plan.Secrets)
+	b.redactLog(id, hidden(plan))
 	s, out, err := b.session(ctx, id, attempt, plan)
 	if err != nil {
 		return fail(err)
@@ -65,6 +66,21 @@ func handOver(out outputs) build.Step {
 	return build.Step{Name: "hand-over", Do: func(ctx context.Context, _ *build.Session) error {
 		return build.OurFault(out.handOver(ctx))
 	}}
+}
+
+// ordinaryWord is the length up to which a password may be an ordinary word, such as "vagrant", that a log must be able to
+// say, in bytes.
+const ordinaryWord = 11
+
+// hidden are the values that a build's log must not show.
+func hidden(p *build.Plan) []string {
+	all := slices.Clone(p.Secrets)
+	for _, s := range p.Private {
+		if len(s) > ordinaryWord {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // redactLog hides the secrets of a plan from the log of its build.

@@ -196,7 +196,7 @@ func (r *resolver) text(a *schema.Arg, path, s string) string {
 		r.volatile = append(r.volatile, Use{Arg: r.top, Function: f})
 	}
 	if a.Sensitive {
-		r.secret(out)
+		r.private(out)
 	}
 	return out
 }

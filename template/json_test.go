@@ -92,7 +92,10 @@ func TestJSON(t *testing.T) {
 	if diff := cmp.Diff(want, args(t, sources[0].Args)); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff([]string{"AKIAdebian13", "s3cret"}, tmpl.Secrets); diff != "" {
+	if diff := cmp.Diff([]string{"s3cret"}, tmpl.Secrets); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"AKIAdebian13", "s3cret"}, tmpl.Private); diff != "" {
 		t.Error(diff)
 	}
 	ami := map[string]any{"ami_name": "packer 1772870950", "tags": map[string]any{"Built": "1"}, "access_key": "AKIAdebian13"}

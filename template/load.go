@@ -40,6 +40,8 @@ func Load(path string, parts Parts, o Options) (*Template, Diagnostics) {
 	}
 	slices.Sort(l.template.Secrets)
 	l.template.Secrets = slices.Compact(l.template.Secrets)
+	slices.Sort(l.template.Private)
+	l.template.Private = slices.Compact(l.template.Private)
 	slices.Sort(l.template.Inputs)
 	l.template.Inputs = slices.Compact(l.template.Inputs)
 	return l.template, l.report.sorted()
@@ -144,5 +146,12 @@ func (l *loader) interpolation(buildName, buildType string) *interpolate.Context
 func (l *loader) secret(s string) {
 	if len(s) > 1 {
 		l.template.Secrets = append(l.template.Secrets, s)
+	}
+}
+
+// private remembers a value that is not to be stored in clear.
+func (l *loader) private(s string) {
+	if s != "" {
+		l.template.Private = append(l.template.Private, s)
 	}
 }

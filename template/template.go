@@ -62,8 +62,11 @@ type Template struct {
 	Description string
 	Variables   []Variable
 	Builds      []Build
-	// Secrets are the values of sensitive variables, locals and arguments; logs must not show them.
+	// Secrets are the values of sensitive variables and locals; logs must not show them.
 	Secrets []string
+	// Private are the values of sensitive arguments, such as ssh_password. They are not to be stored in clear, but may be
+	// ordinary words ("vagrant"), so a log cannot hide them wherever they stand.
+	Private []string
 }
 
 // Sources returns the sources of all builds in the order of the template.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/fake"
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
@@ -308,3 +309,23 @@ const pairTemplate = "testdata/pair"
 func (b *bench) pair(args ...string) []string {
 	return append(append([]string{"build", "-color=false", "-var", "out=" + b.path("out")}, args...), pairTemplate)
 }
+
+// plan resolves a template with one source.
+func (b *bench) plan(path string) build.Plan {
+	b.t.Helper()
+	c := newStream(b.t)
+	defer c.end()
+	env := &environment{stderr: c.w, environ: func() []string { return nil }}
+	parts := fakeParts()
+	t, err := env.load(path, templateOptions{}, parts)
+	if err != nil {
+		b.t.Fatalf("%v: %s", err, c.text())
+	}
+	plans, _, err := env.plans(t, parts, build.PlanOptions{Cwd: b.dir, Options: build.Options{OnError: build.OnErrorCleanup}})
+	if err != nil || len(plans) != 1 {
+		b.t.Fatalf("%d plans, %v: %s", len(plans), err, c.text())
+	}
+	return plans[0]
+}
+
+func asWire(err error, target **wire.Error) bool { return errors.As(err, target) }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/post"
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/aws"
 	"github.com/boxkiln/boxkiln/hypervisor/libvirt"
@@ -17,8 +18,11 @@ import (
 	"github.com/boxkiln/boxkiln/iso/seedhttp"
 	"github.com/boxkiln/boxkiln/provisioners"
 	"github.com/boxkiln/boxkiln/provisioners/file"
+	"github.com/boxkiln/boxkiln/provisioners/pause"
 	"github.com/boxkiln/boxkiln/provisioners/shell"
+	"github.com/boxkiln/boxkiln/provisioners/shelllocal"
 	"github.com/boxkiln/boxkiln/provisioners/sshguest"
+	"github.com/boxkiln/boxkiln/provisioners/unbuilt"
 )
 
 // newDrivers makes the drivers of a daemon. A new hypervisor is a line here and one in sources.
@@ -36,9 +40,13 @@ func newParts() build.Parts {
 		Sources:        sources(),
 		Provisioners:   provisionerKinds(),
 		PostProcessors: postProcessorKinds(),
+		DataSources:    map[string]*schema.Block{},
 		Communicator:   ssh(),
 	}
 }
+
+// notRun is what is missing of provisioners and post-processors that only validate.
+const notRun = "Boxkiln checks its arguments, but cannot run it yet"
 
 // guestGroups are the arguments of every source that is reached over the network.
 func guestGroups() []any {
@@ -63,28 +71,42 @@ func sources() map[string]build.SourceKind {
 			Driver: libvirt.Name, Planner: libvirt.Planner{},
 		},
 	}
-	const later = "Boxkiln has no driver for it yet; the other sources of the template are built"
-	unbuilt := func(types []string, groups func(string) []any, shared func() []any) {
+	const noDriver = "Boxkiln has no driver for it yet; the other sources of the template are built"
+	describe := func(types []string, groups func(string) []any, shared func() []any) {
 		for _, typ := range types {
-			kinds[typ] = build.SourceKind{Schema: schema.Unbuilt(typ, "", later, append(shared(), groups(typ)...)...)}
+			kinds[typ] = build.SourceKind{Schema: schema.Unbuilt(typ, "", noDriver, append(shared(), groups(typ)...)...)}
 		}
 	}
-	unbuilt(virtualbox.Types(), virtualbox.Groups, consoleGroups)
-	unbuilt(vmware.Types(), vmware.Groups, consoleGroups)
-	unbuilt(aws.Types(), aws.Groups, guestGroups)
+	describe(virtualbox.Types(), virtualbox.Groups, consoleGroups)
+	describe(vmware.Types(), vmware.Groups, consoleGroups)
+	describe(aws.Types(), aws.Groups, guestGroups)
 	return kinds
 }
 
 func provisionerKinds() map[string]build.ProvisionerKind {
 	kinds := map[string]build.ProvisionerKind{
-		"shell": {Schema: schema.New("shell", "Run scripts in the guest.", shell.Args{}), New: shell.New, Check: shell.Check, Inputs: shell.Inputs},
-		"file":  {Schema: schema.New("file", "Copy files into the guest or out of it.", file.Args{}), New: file.New, Check: file.Check, Inputs: file.Inputs},
+		"shell": {Schema: schema.New("shell", "Run scripts in the guest.", shell.Args{}),
+			New: shell.New, Check: shell.Check, Inputs: shell.Inputs},
+		"file": {Schema: schema.New("file", "Copy files into the guest or out of it.", file.Args{}),
+			New: file.New, Check: file.Check, Inputs: file.Inputs},
+		"shell-local": {Schema: schema.New("shell-local", "Run scripts on the daemon's host.", shelllocal.Args{}),
+			New: shelllocal.New, Check: shelllocal.Check, Inputs: shelllocal.Inputs},
+		"sleep":      {Schema: schema.New("sleep", "Wait.", pause.SleepArgs{}), New: pause.NewSleep, Check: pause.CheckSleep},
+		"breakpoint": {Schema: schema.New("breakpoint", "Wait for the user.", pause.BreakpointArgs{}), New: pause.NewBreakpoint, Check: pause.CheckBreakpoint},
+	}
+	for typ, groups := range unbuilt.Blocks() {
+		kinds[typ] = build.ProvisionerKind{Schema: schema.Unbuilt(typ, "", notRun, groups...)}
 	}
 	return kinds
 }
 
 func postProcessorKinds() map[string]build.PostKind {
-	kinds := map[string]build.PostKind{}
+	kinds := post.Kinds()
+	kinds["shell-local"] = build.PostKind{Schema: schema.New("shell-local", "Run scripts on the daemon's host.", shelllocal.Args{}),
+		New: post.NewShellLocal(shelllocal.New), Check: shelllocal.Check, Inputs: shelllocal.Inputs}
+	for typ, groups := range post.Unbuilt() {
+		kinds[typ] = build.PostKind{Schema: schema.Unbuilt(typ, "", notRun, groups...)}
+	}
 	return kinds
 }
 

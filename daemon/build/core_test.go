@@ -150,7 +150,7 @@ func TestSealHidesEverySecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(secrets, back.Secrets); d != "" {
+	if d := cmp.Diff(p.Secrets, back.Secrets); d != "" {
 		t.Error(d)
 	}
 	if d := cmp.Diff(plain(t, p), plain(t, back)); d != "" {

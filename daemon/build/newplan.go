@@ -59,7 +59,7 @@ func NewPlan(t *template.Template, src *template.Source, parts Parts, o PlanOpti
 	p := &Plan{
 		Format: PlanFormat, Label: src.Label(), Builder: src.Type, Name: src.Name, BuildName: src.BuildName,
 		Driver: kind.Driver, Template: t.Path, TemplateDir: t.Dir, Cwd: o.Cwd, RunUUID: o.RunUUID,
-		Options: o.Options, Secrets: t.Secrets,
+		Options: o.Options, Secrets: t.Secrets, Private: t.Private,
 	}
 	c := planner{parts: parts, plan: p}
 	c.source(src, kind)

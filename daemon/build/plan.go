@@ -50,6 +50,8 @@ type Plan struct {
 	Inputs       []Input         `json:"inputs,omitempty"`
 	// Secrets are the values that no log, event or file may show. They are sealed apart from the plan.
 	Secrets []string `json:"secrets,omitempty"`
+	// Private are sealed as Secrets are, but may show in logs: passwords such as "vagrant" are ordinary words.
+	Private []string `json:"private,omitempty"`
 }
 
 // Communicator is everything about reaching the guest.

@@ -4,18 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 )
 
-// Seal takes the secrets out of a plan: it returns the plan's JSON with every occurrence of a secret replaced by a
-// marker, and the secrets, which belong somewhere safer. [Unseal] puts them back.
+// Seal takes the secrets and private values out of a plan: it returns the plan's JSON with every occurrence of one
+// replaced by a marker, and the secrets, which belong somewhere safer. [Unseal] puts them back.
 func Seal(p *Plan) (public []byte, secrets []string, err error) {
-	secrets = sealable(p.Secrets)
-	bare := *p
-	bare.Secrets = nil
-	data, err := json.Marshal(&bare)
+	secrets = sealable(slices.Concat(p.Secrets, p.Private))
+	data, err := json.Marshal(p)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -50,7 +49,6 @@ func Unseal(public []byte, secrets []string) (*Plan, error) {
 	if err := json.Unmarshal(data, &p); err != nil {
 		return nil, err
 	}
-	p.Secrets = secrets
 	return &p, nil
 }
 

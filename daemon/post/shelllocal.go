@@ -13,7 +13,7 @@ import (
 // arguments and environment, run when the artifact is there. The provisioner gets no guest.
 func NewShellLocal(provisioner provisioners.Factory) build.PostFactory {
 	return func(args json.RawMessage, env build.PostEnv) (build.PostProcessor, error) {
-		p, err := provisioner(args, provisioners.Env{Files: env.Files, Outputs: env.Outputs, Vars: env.Vars, Render: env.Render})
+		p, err := provisioner(args, provisioners.Env{Files: env.Files, Outputs: env.Outputs, Vars: env.Vars, Cwd: env.Cwd, Render: env.Render})
 		if err != nil {
 			return nil, err
 		}

@@ -176,7 +176,8 @@ func (v *vagrant) Process(ctx context.Context, a hypervisor.Artifact) (hyperviso
 
 // options are those that the name of the box depends on.
 func (v *vagrant) options(a hypervisor.Artifact) (pack.Options, error) {
-	o := pack.Options{Provider: v.args.Provider, Architecture: v.args.Architecture, Scratch: v.env.Scratch, Progress: v.env.Progress}
+	o := pack.Options{Provider: v.args.Provider, Architecture: v.args.Architecture, Scratch: v.env.Scratch, Progress: v.env.Progress,
+		Hardware: pack.HardwareOf(v.env.Machine)}
 	if o.Provider == "" {
 		provider, err := pack.ProviderOf(a)
 		if err != nil {

@@ -102,7 +102,18 @@ func (t *Set) provisionOnce(ctx context.Context, s *build.Session, p build.Provi
 }
 
 func (t *Set) env(s *build.Session) provisioners.Env {
-	return provisioners.Env{Files: s.Files, Outputs: s.Outputs, Vars: t.vars(s), Render: t.renderer(s)}
+	return provisioners.Env{Files: s.Files, Outputs: s.Outputs, Vars: t.vars(s), Cwd: s.Plan.Cwd, Render: t.renderer(s),
+		Pause: func(ctx context.Context, note string) error {
+			text := "Press enter to continue."
+			if s.Reached != "" {
+				text = fmt.Sprintf("The guest answers at %s for user %q. %s", s.Reached, s.Plan.Communicator.SSH.Username, text)
+			}
+			if note != "" {
+				text = note + ": " + text
+			}
+			_, err := s.Ask.Ask(ctx, "breakpoint", text, []string{"continue"})
+			return err
+		}}
 }
 
 // ErrorCleanup runs the error-cleanup-provisioner of a failed build.
