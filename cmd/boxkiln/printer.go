@@ -48,6 +48,7 @@ type printer struct {
 type progressOf struct {
 	record    build.Record
 	began     time.Time
+	waiting   *time.Timer // tells that the build is still queued; nil if it is not
 	artifacts []string
 	done      bool
 	err       error
@@ -81,6 +82,11 @@ func newPrinter(env *environment, o printOptions, records []build.Record) *print
 }
 
 func (p *printer) close() {
+	p.mu.Lock()
+	for _, b := range p.builds {
+		b.noLongerQueued()
+	}
+	p.mu.Unlock()
 	if p.bars != nil {
 		p.bars.close()
 	}
@@ -95,7 +101,11 @@ func (p *printer) event(id build.ID, e build.Event) {
 	case build.EventArtifact:
 		b.artifacts = append(b.artifacts, e.Text)
 	case build.EventState:
-		if e.State == build.Running {
+		b.noLongerQueued()
+		switch e.State {
+		case build.Queued:
+			b.waiting = time.AfterFunc(queueNotice, func() { p.stillQueued(b) })
+		case build.Running:
 			b.began = e.Time
 		}
 	case build.EventProgress:
@@ -105,6 +115,25 @@ func (p *printer) event(id build.ID, e build.Event) {
 		}
 	}
 	p.style.line(p.out, p, e)
+}
+
+// queueNotice is how long a build is queued before its user is told: most start at once.
+const queueNotice = time.Second
+
+func (b *progressOf) noLongerQueued() {
+	if b.waiting != nil {
+		b.waiting.Stop()
+		b.waiting = nil
+	}
+}
+
+func (p *printer) stillQueued(b *progressOf) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if b.waiting != nil && !p.options.json { // whose readers have the event
+		p.style.line(p.out, p, build.Event{Time: now(), Kind: build.EventSay, Label: b.record.Label,
+			Text: "Queued: builds before it take the room"})
+	}
 }
 
 // ended remembers how a build ended, as far as this client is concerned.
@@ -281,11 +310,6 @@ func (s textStyle) line(w io.Writer, p *printer, e build.Event) {
 		e.Text = "seed: " + e.Text
 	case build.EventError:
 		prefix, color = "==> ", errorColor
-	case build.EventState:
-		if e.State != build.Queued || p.position(e.Label) == 0 {
-			return
-		}
-		prefix, e.Text = "==> ", "Queued: builds before it take the room"
 	default:
 		return
 	}

@@ -136,7 +136,7 @@ func TestPages(t *testing.T) {
 	b.run("builds", "log", id, "-color=false").wants(t, exitOK, "fake.solo: seen on the page")
 	b.run("builds", "show", "--json", id).wants(t, exitOK, `"steps":[`)
 	b.run("builds", "show", "20000101-000000-ffff").wants(t, exitFailed, "no such build")
-	b.run("builds", "cancel", id).wants(t, exitFailed, id)
+	b.run("builds", "cancel", "20000101-000000-ffff").wants(t, exitFailed, "20000101-000000-ffff: no such build")
 }
 
 // TestTokens: what may be done over TCP with which token.
@@ -279,7 +279,7 @@ func TestQueuedSurvives(t *testing.T) {
 	second.stdout.await("Queued: builds before it take the room")
 	d.stop()
 	first.wait().wants(t, exitFailed)
-	second.wait().wants(t, exitNoDaemon)
+	second.wait().wants(t, exitFailed, "no daemon answers")
 	if diff := cmp.Diff([]build.State{build.Queued, build.Interrupted}, b.states()); diff != "" {
 		t.Error(diff)
 	}
