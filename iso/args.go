@@ -11,6 +11,8 @@ type MediaArgs struct {
 	ISOURL             string   `json:"iso_url" doc:"URL or path of the installation medium: http, https, file or a plain path. Not together with iso_urls."`
 	ISOURLs            []string `json:"iso_urls" doc:"URLs or paths of the same medium, tried in order until one works."`
 	ISOChecksum        string   `json:"iso_checksum" doc:"Checksum of the medium: none, a bare hex digest, md5:, sha1:, sha256: or sha512: with a hex digest, or file: with the URL or path of a checksum file."`
+	ISOChecksumType    string   `json:"iso_checksum_type" doc:"Old way to say which kind of checksum iso_checksum is: none, md5, sha1, sha256 or sha512."`
+	ISOChecksumURL     string   `json:"iso_checksum_url" doc:"Old way to name a checksum file; the same as iso_checksum = file:URL."`
 	ISOTargetPath      string   `json:"iso_target_path" doc:"Where to keep the downloaded medium: a file if the name has an extension, else a directory. Default: the media cache."`
 	ISOTargetExtension string   `json:"iso_target_extension" doc:"Extension of the medium in the cache. Default: iso."`
 }
@@ -52,11 +54,24 @@ func (a MediaArgs) Validate() []error {
 func (a MediaArgs) Source(cwd string) Source {
 	return Source{
 		URLs:            a.urls(),
-		Checksum:        a.ISOChecksum,
+		Checksum:        a.checksum(),
 		TargetPath:      a.ISOTargetPath,
 		TargetExtension: a.ISOTargetExtension,
 		Cwd:             cwd,
 	}
+}
+
+// checksum is iso_checksum as Packer has written it since 1.6, whichever arguments the template uses.
+func (a MediaArgs) checksum() string {
+	switch {
+	case a.ISOChecksumType == "none":
+		return "none"
+	case a.ISOChecksum == "" && a.ISOChecksumURL != "":
+		return "file:" + a.ISOChecksumURL
+	case a.ISOChecksumType != "" && a.ISOChecksum != "" && !strings.Contains(a.ISOChecksum, ":") && a.ISOChecksum != "none":
+		return a.ISOChecksumType + ":" + a.ISOChecksum
+	}
+	return a.ISOChecksum
 }
 
 func (a MediaArgs) urls() []string {

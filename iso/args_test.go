@@ -78,3 +78,22 @@ func TestSeedWarnings(t *testing.T) {
 		}
 	}
 }
+
+func TestOldChecksumArguments(t *testing.T) {
+	t.Parallel()
+	const hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	for name, tt := range map[string]struct {
+		args MediaArgs
+		want string
+	}{
+		"type and sum":     {MediaArgs{ISOChecksum: hex, ISOChecksumType: "sha256"}, "sha256:" + hex},
+		"none":             {MediaArgs{ISOChecksumType: "none"}, "none"},
+		"file":             {MediaArgs{ISOChecksumURL: "http://h/SHA256SUMS", ISOChecksumType: "sha256"}, "file:http://h/SHA256SUMS"},
+		"new form with it": {MediaArgs{ISOChecksum: "sha256:" + hex, ISOChecksumType: "sha256"}, "sha256:" + hex},
+		"new form":         {MediaArgs{ISOChecksum: hex}, hex},
+	} {
+		if got := tt.args.Source("/").Checksum; got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}

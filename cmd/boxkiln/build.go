@@ -103,6 +103,9 @@ func runBuild(ctx context.Context, env *environment, o *buildOptions, path strin
 		return err
 	}
 	failed := follow(ctx, env, c, o, plans)
+	if errors.Is(failed, errLeft) {
+		return silentError{exitFailed} // a daemon in this process ends with it; the next one finishes the clean-up
+	}
 	if err := done(); err != nil {
 		failed = errors.Join(failed, err)
 	}
@@ -136,6 +139,9 @@ func follow(ctx context.Context, env *environment, c *client.Client, o *buildOpt
 	}
 	wg.Wait()
 	p.summary()
+	if cause := context.Cause(streams); cause != nil {
+		return cause
+	}
 	if p.failed() {
 		return silentError{exitFailed}
 	}
@@ -162,6 +168,7 @@ func interrupts(ctx, streams context.Context, env *environment, c *client.Client
 	}
 	select {
 	case <-again:
+		signal.Reset(os.Interrupt, syscall.SIGTERM) // a third one ends even a daemon of our own that is still cleaning up
 		leave(errLeft)
 	case <-streams.Done():
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
@@ -17,13 +18,14 @@ func (t *Set) waitGuest(ctx context.Context, s *build.Session) error {
 		return fmt.Errorf("communicator %q: only ssh and none are built yet", c.Kind())
 	}
 	s.Log.Say("Waiting for SSH to become available...")
+	var reached atomic.Value // tries may overlap
 	find := func(ctx context.Context) (string, error) {
 		e, err := s.Machine.Guest(ctx, guestPort(c.SSH.Port))
 		if err != nil {
 			return "", err
 		}
-		s.Reached = e.String()
-		return s.Reached, nil
+		reached.Store(e.String())
+		return e.String(), nil
 	}
 	guest, err := t.Parts.Communicator.Connect(ctx, build.ConnectRequest{
 		Args: c, PrivateKey: []byte(s.Key.Private), Files: s.Files, Find: find,
@@ -34,6 +36,7 @@ func (t *Set) waitGuest(ctx context.Context, s *build.Session) error {
 	}
 	s.Guest = guest
 	s.CloseAtEnd(guest)
+	s.Reached, _ = reached.Load().(string) // not stored if the template says ssh_host
 	s.Log.Say("Connected to SSH!")
 	return nil
 }

@@ -3,7 +3,6 @@ package steps
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
@@ -47,9 +46,10 @@ func watch(s *build.Session, m hypervisor.Machine) {
 		return
 	}
 	if err == nil {
-		err = errors.New("the guest powered itself off")
+		s.Abort(fmt.Errorf("%w: the guest powered itself off", build.ErrMachineGone))
+		return
 	}
-	s.Abort(fmt.Errorf("%w: %w", build.ErrMachineGone, err))
+	s.Abort(build.OurFault(fmt.Errorf("%w: %w", build.ErrMachineGone, err)))
 }
 
 // spec completes the plan's machine with what only this attempt knows.
