@@ -7,6 +7,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,13 +15,15 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/sys/unix"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
+	"github.com/boxkiln/boxkiln/daemon/inputs"
 	"github.com/boxkiln/boxkiln/daemon/store"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/internal/auth"
@@ -60,7 +63,13 @@ type Server struct {
 	Info   wire.Info
 	Log    *slog.Logger
 	Now    func() time.Time
+	// MaxFollowers is how many readers may follow events at once; 0 for 1000.
+	MaxFollowers int64
+
+	followers atomic.Int64
 }
+
+const defaultFollowers = 1000
 
 // maxPlans bounds the body of a submission, in bytes.
 const maxPlans = 64 << 20
@@ -162,7 +171,7 @@ func (s *Server) cancel(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	c.JSON(http.StatusOK, gin.H{"state": state})
+	c.JSON(http.StatusOK, wire.CancelReply{State: state})
 }
 
 func (s *Server) answer(c *gin.Context) {
@@ -206,6 +215,9 @@ func (s *Server) output(c *gin.Context) {
 // writeGrace is how long a reader of events may take for one write before it is cut off; it can come back with its place.
 const writeGrace = 30 * time.Second
 
+// retryAfter is when, in seconds, a reader for whom there was no room may come again.
+const retryAfter = "5"
+
 // events streams the events of a build as server-sent events. The id of each is the offset after it, and a reader that
 // comes back with Last-Event-ID (or ?offset=) goes on there.
 func (s *Server) events(c *gin.Context) {
@@ -219,11 +231,21 @@ func (s *Server) events(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
+	defer s.followers.Add(-1)
+	if limit := cmp.Or(s.MaxFollowers, defaultFollowers); s.followers.Add(1) > limit {
+		c.Header("Retry-After", retryAfter)
+		s.fail(c, wire.Errorf(wire.CodeTooMany, "%d readers follow builds already; try again in %s seconds", limit, retryAfter))
+		return
+	}
+	s.stream(c, id, offset)
+}
+
+func (s *Server) stream(c *gin.Context, id build.ID, offset int64) {
 	c.Header("Content-Type", "text/event-stream")
 	c.Status(http.StatusOK)
 	c.Writer.Flush()
 	control := http.NewResponseController(c.Writer)
-	err = s.Builds.Follow(c.Request.Context(), id, offset, func(l eventlog.Line) error {
+	err := s.Builds.Follow(c.Request.Context(), id, offset, func(l eventlog.Line) error {
 		if err := control.SetWriteDeadline(s.Now().Add(writeGrace)); err != nil {
 			return err
 		}
@@ -279,7 +301,7 @@ func (s *Server) listTokens(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	c.JSON(http.StatusOK, gin.H{"tokens": tokens})
+	c.JSON(http.StatusOK, wire.TokenList{Tokens: tokens})
 }
 
 func (s *Server) revokeToken(c *gin.Context) {
@@ -320,7 +342,11 @@ func coded(err error) *wire.Error {
 		return e
 	case errors.Is(err, build.ErrNotFound):
 		return wire.Errorf(wire.CodeNotFound, "no such build; `boxkiln builds ls` shows them")
-	case errors.Is(err, sqlitedb.ErrDiskFull), strings.Contains(err.Error(), "no space left on device"):
+	case errors.Is(err, inputs.ErrDigest):
+		return wire.Errorf(wire.CodeBadRequest, "%w", err)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return wire.Errorf(wire.CodeBadRequest, "the request ended early: %w", err)
+	case errors.Is(err, sqlitedb.ErrDiskFull), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return wire.Errorf(wire.CodeDiskFull, "the daemon's disk is full: %w", err)
 	}
 	return wire.Errorf(wire.CodeInternal, "internal error; the daemon's log has the details")

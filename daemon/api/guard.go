@@ -47,7 +47,8 @@ func peerIsUs(c *net.UnixConn) bool {
 }
 
 // Guard finds out who asks and leaves it for the handlers. A wrong token is no error here: public pages are open to
-// everybody, whatever token their browser or Vagrant sends along.
+// everybody, whatever token their browser or Vagrant sends along. A token that could not be looked up is one only where a
+// token is needed.
 func Guard(tokens Checker) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		ctx := c.Request.Context()
@@ -79,6 +80,9 @@ func need(scope auth.Scope) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		p := principal(c)
 		switch {
+		case p.Scope == "" && len(c.Errors) > 0:
+			e := coded(c.Errors.Last().Err)
+			c.AbortWithStatusJSON(wire.Status[e.Code], wire.ErrorReply{Error: e})
 		case p.Scope == "":
 			c.Header("WWW-Authenticate", `Bearer realm="boxkiln"`)
 			c.AbortWithStatusJSON(http.StatusUnauthorized, wire.ErrorReply{Error: wire.Errorf(wire.CodeUnauthorized,

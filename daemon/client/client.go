@@ -93,8 +93,15 @@ func replyError(res *http.Response) error {
 	if json.Unmarshal(data, &reply) == nil && reply.Error != nil {
 		return reply.Error
 	}
-	return fmt.Errorf("%s answered %s; is it a Boxkiln daemon?", res.Request.URL.Redacted(), res.Status)
+	err = fmt.Errorf("%s answered %s; is it a Boxkiln daemon?", res.Request.URL.Redacted(), res.Status)
+	if res.StatusCode < http.StatusInternalServerError {
+		return strangerError{err}
+	}
+	return err // a proxy whose daemon is away for a moment
 }
+
+// strangerError is the refusal of something that is no daemon: asking again is no use.
+type strangerError struct{ error }
 
 // call sends in as JSON, if it is not nil, and reads the answer into out, if it is not nil.
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
@@ -125,7 +132,7 @@ func (c *Client) Info(ctx context.Context) (info wire.Info, err error) {
 	return info, err
 }
 
-// Submit sends the contents that the daemon lacks, then the plans. open opens an input by its path.
+// Submit sends the contents that the daemon lacks, then the plans. Inputs are read at their paths on this machine.
 func (c *Client) Submit(ctx context.Context, req wire.SubmitRequest) ([]build.Record, error) {
 	if err := c.sendInputs(ctx, req.Plans); err != nil {
 		return nil, err
@@ -230,7 +237,7 @@ func (c *Client) CreateToken(ctx context.Context, name, scope string, lifetime t
 
 // Tokens lists the daemon's tokens.
 func (c *Client) Tokens(ctx context.Context) ([]auth.Token, error) {
-	var reply struct{ Tokens []auth.Token }
+	var reply wire.TokenList
 	err := c.call(ctx, http.MethodGet, "/v1/tokens", nil, &reply)
 	return reply.Tokens, err
 }
@@ -271,12 +278,14 @@ func (c *Client) Events(ctx context.Context, id build.ID, fn func(build.Event) e
 	}
 }
 
+// callbackError ends a stream for good.
 type callbackError struct{ error }
 
 // isBroken tells a stream that broke from a refusal, which would come again.
 func isBroken(err error) bool {
 	var refused *wire.Error
-	return !errors.As(err, &refused) && !errors.Is(err, ErrNoDaemon)
+	var stranger strangerError
+	return !errors.As(err, &refused) && !errors.As(err, &stranger) && !errors.Is(err, ErrNoDaemon)
 }
 
 func (c *Client) stream(ctx context.Context, id build.ID, offset *int64, fn func(build.Event) error) (ended bool, err error) {
@@ -286,28 +295,43 @@ func (c *Client) stream(ctx context.Context, id build.ID, offset *int64, fn func
 		return false, err
 	}
 	defer res.Body.Close()
-	lines := bufio.NewScanner(res.Body)
+	return readEvents(res.Body, offset, fn)
+}
+
+// readEvents reads server-sent events. One that was cut off has no empty line behind it and is not told; offset is the
+// place after the last one that was.
+func readEvents(r io.Reader, offset *int64, fn func(build.Event) error) (ended bool, err error) {
+	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxEvent)
-	next := *offset
+	fields := map[string]string{}
 	for lines.Scan() {
-		field, value, _ := strings.Cut(lines.Text(), ": ")
-		switch field {
-		case "id":
-			if next, err = strconv.ParseInt(value, 10, 64); err != nil {
-				return false, fmt.Errorf("bad event id %q", value)
-			}
-		case "event":
-			return value == "end", nil
-		case "data":
-			var e build.Event
-			if err := json.Unmarshal([]byte(value), &e); err != nil {
-				return false, callbackError{fmt.Errorf("bad event: %w", err)}
-			}
-			*offset = next
-			if err := fn(e); err != nil {
+		if line := lines.Text(); line != "" {
+			field, value, _ := strings.Cut(line, ": ")
+			fields[field] = value
+			continue
+		}
+		if fields["event"] == "end" {
+			return true, nil
+		}
+		if data, ok := fields["data"]; ok {
+			if err := tell(fields["id"], data, offset, fn); err != nil {
 				return false, callbackError{err}
 			}
 		}
+		clear(fields)
 	}
 	return false, lines.Err()
+}
+
+func tell(id, data string, offset *int64, fn func(build.Event) error) error {
+	next, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return fmt.Errorf("bad event id %q", id)
+	}
+	var e build.Event
+	if err := json.Unmarshal([]byte(data), &e); err != nil {
+		return fmt.Errorf("bad event: %w", err)
+	}
+	*offset = next
+	return fn(e)
 }

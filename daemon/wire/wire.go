@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
 // SubmitRequest asks for builds, all of one command.
@@ -42,6 +43,11 @@ type BuildReply struct {
 	Steps []build.StepRecord `json:"steps"`
 }
 
+// CancelReply is the state of a build after it was asked to stop.
+type CancelReply struct {
+	State build.State `json:"state"`
+}
+
 // AnswerRequest answers the question that a build asks.
 type AnswerRequest struct {
 	Answer string `json:"answer"`
@@ -65,6 +71,11 @@ type TokenRequest struct {
 	Name    string `json:"name"`
 	Scope   string `json:"scope"`
 	Seconds int64  `json:"seconds,omitempty"` // until it expires; 0 for never
+}
+
+// TokenList lists tokens without revealing them.
+type TokenList struct {
+	Tokens []auth.Token `json:"tokens"`
 }
 
 // TokenReply carries a new token, the only time that it is shown.
@@ -93,6 +104,7 @@ const (
 	CodeOverBudget   Code = "over_budget"
 	CodeDiskFull     Code = "disk_full"
 	CodeTooLarge     Code = "too_large"
+	CodeTooMany      Code = "too_many"
 	CodeStopping     Code = "stopping"
 	CodeInternal     Code = "internal"
 )
@@ -107,6 +119,7 @@ var Status = map[Code]int{
 	CodeOverBudget:   http.StatusUnprocessableEntity,
 	CodeDiskFull:     http.StatusInsufficientStorage,
 	CodeTooLarge:     http.StatusRequestEntityTooLarge,
+	CodeTooMany:      http.StatusTooManyRequests,
 	CodeStopping:     http.StatusServiceUnavailable,
 	CodeInternal:     http.StatusInternalServerError,
 }
