@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/disk"
@@ -98,10 +99,29 @@ func (d *Driver) create(ctx context.Context, spec hypervisor.Spec, set settings)
 	}
 	d.log.Info("machine defined", "machine", spec.Name, "uri", set.URI, "accelerator", m.meta.Accel, "reason", m.meta.Reason,
 		"type", x.OS.Type.Machine)
-	if err := d.makeFiles(ctx, spec, set, h, text); err != nil {
+	err = errors.Join(d.makeFiles(ctx, spec, set, h), facts.grantUnknown(m.meta, x))
+	if err == nil {
+		err = fsx.WriteFile(filepath.Join(spec.Dir, markerFile), []byte(text+"\n"), 0o600)
+	}
+	if err != nil {
 		return nil, errors.Join(err, m.Destroy(context.WithoutCancel(ctx)))
 	}
 	return m, nil
+}
+
+// grantUnknown opens to QEMU those disks that qemuargs attach in a way of their own, behind libvirt's back.
+func (f hostFacts) grantUnknown(m metadata, x *libvirtxml.Domain) error {
+	known := map[string]bool{}
+	for _, d := range x.Devices.Disks {
+		known[d.Source.File.File] = true
+	}
+	var errs []error
+	for _, d := range m.Disks {
+		if f.qemu != nil && !known[d.Path] {
+			errs = append(errs, f.qemu.grant(d.Path))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // prepare gathers what domain needs and renders the templates in qemuargs.
@@ -115,9 +135,6 @@ func (d *Driver) prepare(ctx context.Context, facts hostFacts, spec hypervisor.S
 	}
 	var err error
 	if h.emulator, err = facts.emulator(set.Emulator, spec.Arch); err != nil {
-		return h, err
-	}
-	if h.isPCI, err = pciDevices(ctx, h.emulator); err != nil {
 		return h, err
 	}
 	if spec.Firmware.UEFI {
@@ -135,7 +152,11 @@ func (d *Driver) prepare(ctx context.Context, facts hostFacts, spec hypervisor.S
 	h.asIs = func(path string) bool {
 		return filepath.Dir(path) != spec.Dir && facts.qemu != nil && facts.qemu.reads(path)
 	}
-	return h, choosePorts(ctx, spec, set, &h)
+	if err := choosePorts(ctx, spec, set, &h); err != nil {
+		return h, err
+	}
+	h.models, err = askModels(ctx, h.emulator, set.QemuArgs)
+	return h, err
 }
 
 // admit makes sure that QEMU can get at the machine's files.
@@ -187,8 +208,8 @@ func (d *Driver) define(ctx context.Context, uri, text string) (*Machine, error)
 	})
 }
 
-// makeFiles makes disks, serial log and UEFI variables, and the marker last.
-func (d *Driver) makeFiles(ctx context.Context, spec hypervisor.Spec, set settings, h host, text string) error {
+// makeFiles makes disks, serial log and UEFI variables.
+func (d *Driver) makeFiles(ctx context.Context, spec hypervisor.Spec, set settings, h host) error {
 	for i, dsk := range spec.Disks {
 		if err := d.makeDisk(ctx, diskPath(spec, set, i), dsk, set.Images); err != nil {
 			return err
@@ -198,12 +219,13 @@ func (d *Driver) makeFiles(ctx context.Context, spec hypervisor.Spec, set settin
 	if err := fsx.WriteFile(filepath.Join(spec.Dir, serialFile), nil, 0o644); err != nil {
 		return err
 	}
-	if spec.Firmware.UEFI {
-		if err := copyFile(filepath.Join(spec.Dir, varsFile), h.flash.vars); err != nil {
-			return fmt.Errorf("copy the UEFI variables: %w", err)
-		}
+	if !spec.Firmware.UEFI {
+		return nil
 	}
-	return fsx.WriteFile(filepath.Join(spec.Dir, markerFile), []byte(text+"\n"), 0o600)
+	if err := copyFile(filepath.Join(spec.Dir, varsFile), h.flash.vars); err != nil {
+		return fmt.Errorf("copy the UEFI variables: %w", err)
+	}
+	return nil
 }
 
 // makeDisk makes one disk: empty, an overlay of an image, or a copy of it.

@@ -80,7 +80,7 @@ func (p *busPlan) disk(d drive) (libvirtxml.DomainDisk, error) {
 		Driver: &libvirtxml.DomainDiskDriver{
 			Name: "qemu", Type: d.format, Cache: d.cache, Discard: d.discard, DetectZeros: d.zeroes,
 		},
-		Source:       p.source(d.path),
+		Source:       p.source(d.path, d.readOnly),
 		BackingStore: p.backing(d.backing),
 	}
 	if d.readOnly {
@@ -91,9 +91,9 @@ func (p *busPlan) disk(d drive) (libvirtxml.DomainDisk, error) {
 
 // source is the file, unless QEMU can read it anyway without libvirt's help: then libvirt is told to leave its owner
 // alone, which matters for media that belong to the user or serve two machines at once.
-func (p *busPlan) source(path string) *libvirtxml.DomainDiskSource {
+func (p *busPlan) source(path string, readOnly bool) *libvirtxml.DomainDiskSource {
 	src := &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: path}}
-	if p.hw.host.asIs(path) {
+	if readOnly && p.hw.host.asIs(path) {
 		src.File.SecLabel = []libvirtxml.DomainDeviceSecLabel{{Model: "dac", Relabel: "no"}}
 	}
 	return src
@@ -105,7 +105,7 @@ func (p *busPlan) backing(b layer) *libvirtxml.DomainDiskBackingStore {
 	}
 	return &libvirtxml.DomainDiskBackingStore{
 		Format: &libvirtxml.DomainDiskFormat{Type: b.format},
-		Source: p.source(b.path),
+		Source: p.source(b.path, true),
 	}
 }
 

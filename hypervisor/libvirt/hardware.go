@@ -24,8 +24,7 @@ type host struct {
 	reason   string // why kvm, or why not
 	uuid     string
 	flash    flash
-	// isPCI tells whether a QEMU device model sits on a PCI bus.
-	isPCI func(model string) bool
+	models   models
 	// asIs tells whether QEMU can read a file without libvirt changing its owner.
 	asIs func(path string) bool
 	// sshPort is the host's port for {{ .SSHHostPort }}; 0 if nothing uses it.
@@ -174,7 +173,7 @@ const (
 func (hw *hardware) addressed(device string) string {
 	model, _, _ := strings.Cut(device, ",")
 	o := parseOptions(device)
-	if !hw.host.isPCI(model) || o.has("addr") || o.has("bus") || hw.slots.next < lastSlot {
+	if !hw.host.models.isPCI(model) || o.has("addr") || o.has("bus") || hw.slots.next < lastSlot {
 		return device
 	}
 	device += fmt.Sprintf(",bus=%s,addr=0x%x", hw.rootBus(), hw.slots.next)

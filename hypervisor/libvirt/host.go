@@ -3,8 +3,6 @@
 package libvirt
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -148,33 +146,4 @@ func qemuPackage(arch string) string {
 		return "qemu-system-ppc"
 	}
 	return "qemu-system-misc"
-}
-
-// pciDevices asks QEMU which device models sit on a PCI bus. Lines read: name "e1000", bus PCI, alias "e1000-82540em".
-func pciDevices(ctx context.Context, emulator string) (func(string) bool, error) {
-	cmd := exec.CommandContext(ctx, emulator, "-machine", "none", "-display", "none", "-device", "help")
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("ask %s for its devices: %w", emulator, err)
-	}
-	models := parsePCIDevices(out)
-	return func(model string) bool { return models[model] }, nil
-}
-
-func parsePCIDevices(help []byte) map[string]bool {
-	models := map[string]bool{}
-	lines := bufio.NewScanner(bytes.NewReader(help))
-	for lines.Scan() {
-		line := lines.Text()
-		if !strings.Contains(line, ", bus PCI") {
-			continue
-		}
-		for _, mark := range []string{`name "`, `alias "`} {
-			if _, rest, ok := strings.Cut(line, mark); ok {
-				name, _, _ := strings.Cut(rest, `"`)
-				models[name] = true
-			}
-		}
-	}
-	return models
 }

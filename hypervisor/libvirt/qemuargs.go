@@ -176,8 +176,7 @@ func (hw *hardware) overrideBoot(value string) error {
 			}
 		case "menu":
 			hw.bootMenu = o.value == "on"
-		case "strict":
-		default:
+		default: // strict, splash ...: QEMU merges them with libvirt's
 			rest = append(rest, o)
 		}
 	}
@@ -202,14 +201,14 @@ func (hw *hardware) overrideNIC(value string) {
 	o := parseOptions(value)
 	switch {
 	case o.get("netdev") != netdevID:
-		hw.add("-device", hw.addressed(value))
+		hw.add("-device", hw.host.models.late(hw.addressed(value)))
 	case hw.nic == "":
 		hw.nic = hw.addressed(value)
 	default: // takes the place of ours, its address too
 		ours := parseOptions(hw.nic)
 		model, _, _ := strings.Cut(value, ",")
 		for _, key := range []string{"mac", "bus", "addr"} {
-			if !o.has(key) && ours.has(key) && (key == "mac" || hw.host.isPCI(model)) {
+			if !o.has(key) && ours.has(key) && (key == "mac" || hw.host.models.isPCI(model)) {
 				value += "," + key + "=" + ours.get(key)
 			}
 		}
@@ -232,6 +231,7 @@ func (hw *hardware) overrideDrive(value string) {
 	if !hw.plainDrive(o) {
 		if at >= 0 {
 			hw.drives = append(hw.drives[:at], hw.drives[at+1:]...)
+			hw.add("-boot", "strict=off") // libvirt's "on" passes over devices that it does not know
 		}
 		hw.add("-drive", value)
 		return
