@@ -63,6 +63,7 @@ type Daemon struct {
 	db       *sqlitedb.DB
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
+	media    *iso.Cache
 	builds   *Builds
 	queue    *queue.Queue
 	drivers  map[string]hypervisor.Driver
@@ -109,15 +110,14 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.registry, err = boxstore.New(ctx, d.db, blobs); err != nil {
 		return err
 	}
-	media, err := iso.NewCache(iso.Config{Dir: data.Media()})
-	if err != nil {
+	if d.media, err = iso.NewCache(iso.Config{Dir: data.Media()}); err != nil {
 		return err
 	}
-	return d.assemble(ctx, st, media)
+	return d.assemble(ctx, st)
 }
 
 // assemble puts the parts of running builds together.
-func (d *Daemon) assemble(ctx context.Context, st *store.Store, media *iso.Cache) error {
+func (d *Daemon) assemble(ctx context.Context, st *store.Store) error {
 	data := d.cfg.Data
 	install, err := st.InstallID(ctx)
 	if err != nil {
@@ -132,7 +132,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, media *iso.Cache
 	}
 	d.drivers = d.cfg.Drivers(install)
 	door := &gate{store: st, published: map[build.ID]bool{}}
-	set := &steps.Set{Media: media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now}
+	set := &steps.Set{Media: d.media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now}
 	d.builds = &Builds{
 		store: st, book: &eventlog.Book{}, inputs: inputs.Store{Dir: data.Inputs()}, vault: vault, layout: data,
 		drivers: d.drivers, steps: set.List, gate: door, install: install, log: d.cfg.Log, now: d.cfg.Now, live: map[build.ID]*live{},
@@ -192,6 +192,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	defer stopQueue()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.queue.Run(queueCtx) })
+	g.Go(func() error { return d.upkeep(gctx) })
 	for _, s := range servers {
 		g.Go(s.serve)
 	}
