@@ -116,25 +116,43 @@ func runsOnHost(p *build.Plan) bool {
 }
 
 func (b *Builds) submit(ctx context.Context, p *build.Plan, parallel int) (build.Record, error) {
-	id := build.NewID(b.now())
-	dir, err := b.layout.Build(string(id))
+	id, dir, err := b.newDir()
 	if err != nil {
 		return build.Record{}, err
 	}
 	if err := b.keepPlan(dir, p); err != nil {
-		return build.Record{}, fmt.Errorf("keep the plan: %w", err)
+		return build.Record{}, errors.Join(fmt.Errorf("keep the plan: %w", err), os.RemoveAll(dir.Path()))
 	}
 	if err := b.open(id, p.Label); err != nil {
-		return build.Record{}, err
+		return build.Record{}, errors.Join(err, os.RemoveAll(dir.Path()))
 	}
+	b.eventLog(id).State(build.Queued, "")
 	err = b.store.Submit(ctx, build.Record{ID: id, Run: p.RunUUID, Label: p.Label, Template: p.Template,
 		Box: p.Publish.Box, Version: p.Publish.Version, Needs: p.Needs(), Parallel: parallel})
 	if err != nil {
 		b.close(id)
 		return build.Record{}, errors.Join(err, os.RemoveAll(dir.Path()))
 	}
-	b.eventLog(id).State(build.Queued, "")
 	return b.store.Get(ctx, id)
+}
+
+// newDir makes an id and takes its folder. Ids of one second are few: one that is taken must not lose its build.
+func (b *Builds) newDir() (build.ID, layout.Build, error) {
+	for {
+		id := build.NewID(b.now())
+		dir, err := b.layout.Build(string(id))
+		if err != nil {
+			return "", dir, err
+		}
+		err = os.Mkdir(dir.Path(), layout.PassMode)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil {
+			err = os.Chmod(dir.Path(), layout.PassMode) // whatever the umask
+		}
+		return id, dir, err
+	}
 }
 
 func (b *Builds) keepPlan(dir layout.Build, p *build.Plan) error {
@@ -197,21 +215,47 @@ func (b *Builds) close(id build.ID) {
 	}
 }
 
-// eventLog is how this daemon speaks into the log of a live build.
+// eventLog is how this daemon speaks into the log of a live build. What is said about a build that has just ended is
+// lost: its log is closed.
 func (b *Builds) eventLog(id build.ID) build.Log {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := b.live[id]
+	if l == nil {
+		return build.Log{Sink: nowhere{}, Now: b.now}
+	}
 	return build.Log{Sink: l.log, Label: l.label, Now: b.now}
 }
 
-// reopen opens the logs of builds that wait since before a restart.
+// nowhere is the log of builds that have ended.
+type nowhere struct{}
+
+// Emit implements build.Sink.
+func (nowhere) Emit(build.Event) {}
+
+// reopen opens the logs of builds that wait since before a restart. Those that an earlier daemon admitted under a larger
+// budget end: they would wait for ever.
 func (b *Builds) reopen(ctx context.Context) error {
 	waiting, err := b.store.Waiting(ctx)
 	for _, r := range waiting {
-		err = errors.Join(err, b.open(r.ID, r.Label))
+		one := b.open(r.ID, r.Label)
+		if refusal := b.queue.Budget().Admit(r.Needs); one == nil && refusal != nil {
+			one = b.refuse(ctx, r.ID, refusal)
+		}
+		err = errors.Join(err, one)
 	}
 	return err
+}
+
+// refuse ends a build that waits.
+func (b *Builds) refuse(ctx context.Context, id build.ID, why error) error {
+	defer b.close(id)
+	attempt, err := b.store.Claim(ctx, id)
+	if err != nil {
+		return err
+	}
+	b.eventLog(id).State(build.Errored, why.Error())
+	return b.store.End(ctx, id, attempt, build.Errored, "", why.Error())
 }
 
 // Waiting implements queue.Backlog.

@@ -94,19 +94,27 @@ func (s *staged) Place(dest string) (string, error) {
 	n := slices.Index(s.dests, dest)
 	if n < 0 {
 		n = len(s.dests)
-		s.dests = append(s.dests, dest)
-		if err := os.MkdirAll(s.dir, 0o711); err != nil {
-			return "", err
-		}
-		data, err := json.Marshal(s.dests)
-		if err != nil {
-			return "", err
-		}
-		if err := fsx.WriteFile(filepath.Join(s.dir, stagedIndex), data, 0o600); err != nil {
+		if err := s.index(append(slices.Clip(s.dests), dest)); err != nil {
 			return "", err
 		}
 	}
 	return filepath.Join(s.dir, strconv.Itoa(n)), nil
+}
+
+// index writes down what lies where, and only then takes it for true.
+func (s *staged) index(dests []string) error {
+	if err := os.MkdirAll(s.dir, 0o711); err != nil {
+		return err
+	}
+	data, err := json.Marshal(dests)
+	if err != nil {
+		return err
+	}
+	if err := fsx.WriteFile(filepath.Join(s.dir, stagedIndex), data, 0o600); err != nil {
+		return err
+	}
+	s.dests = dests
+	return nil
 }
 
 func (s *staged) handOver(context.Context) error { return nil }

@@ -49,15 +49,26 @@ func (b *Builds) attempt(ctx context.Context, id build.ID, attempt int) build.Re
 		return fail(fmt.Errorf("read the plan: %w", err))
 	}
 	b.redactLog(id, hidden(plan))
-	s, out, err := b.session(ctx, id, attempt, plan)
-	if err != nil {
-		return fail(err)
-	}
 	steps, err := b.steps(plan)
 	if err != nil {
 		return fail(err)
 	}
+	s, out, err := b.session(ctx, id, attempt, plan)
+	if err != nil {
+		b.reap(context.WithoutCancel(ctx), id)
+		return fail(err)
+	}
 	return b.engine.Run(ctx, s, append(steps, handOver(out)))
+}
+
+// reap removes what an attempt holds that never came to its first step.
+func (b *Builds) reap(ctx context.Context, id build.ID) {
+	tell := func(r build.Resource, err error) {
+		b.log.Error("could not be removed; the next start tries again", "kind", r.Kind, "name", r.Name, "build", id, "err", err)
+	}
+	if err := b.engine.Reapers.ReapAll(ctx, b.store, id, tell); err != nil {
+		b.log.Error("clean-up", "build", id, "err", err)
+	}
 }
 
 // handOver is the last step of every build: from then on its outputs are the user's. It is a step because what the ledger
