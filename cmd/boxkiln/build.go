@@ -98,27 +98,36 @@ func runBuild(ctx context.Context, env *environment, o *buildOptions, path strin
 	if err := readInputs(plans, parts); err != nil {
 		return err
 	}
-	c, done, err := env.buildDaemon(ctx)
-	if err != nil {
-		return err
-	}
-	failed := follow(ctx, env, c, o, plans)
-	if errors.Is(failed, errLeft) {
-		return silentError{exitFailed} // a daemon in this process ends with it; the next one finishes the clean-up
-	}
-	if err := done(); err != nil {
-		failed = errors.Join(failed, err)
-	}
-	if failed == nil && len(unbuilt) > 0 {
+	err = buildPlans(ctx, env, o, plans)
+	if err == nil && len(unbuilt) > 0 {
 		return silentError{exitFailed}
 	}
-	return failed
+	return err
+}
+
+// buildPlans builds with the daemon that is meant, or one of its own. The daemon of another build may end between its
+// answer and the submission; then the next one is asked.
+func buildPlans(ctx context.Context, env *environment, o *buildOptions, plans []build.Plan) error {
+	for try := 0; ; try++ {
+		c, done, err := env.buildDaemon(ctx)
+		if err != nil {
+			return err
+		}
+		err = errors.Join(follow(ctx, env, c, o, plans), done())
+		if !errors.Is(err, client.ErrNoDaemon) || try >= joinTries {
+			return err
+		}
+	}
 }
 
 // follow submits the plans and shows the builds until they have ended. The first interrupt cancels the builds and waits
 // for their clean-up; the second leaves.
 func follow(ctx context.Context, env *environment, c *client.Client, o *buildOptions, plans []build.Plan) error {
 	defer c.Close()
+	info, err := c.Info(ctx)
+	if err != nil {
+		return err
+	}
 	records, err := c.Submit(ctx, wire.SubmitRequest{Plans: plans, Parallel: o.parallel})
 	if err != nil {
 		return err
@@ -133,15 +142,12 @@ func follow(ctx context.Context, env *environment, c *client.Client, o *buildOpt
 	var wg sync.WaitGroup
 	for i := range records {
 		wg.Go(func() {
-			w := watcher{env: env, client: c, printer: p, record: records[i]}
+			w := watcher{env: env, client: c, printer: p, record: records[i], direct: info.SameUser}
 			p.ended(records[i].ID, w.watch(streams))
 		})
 	}
 	wg.Wait()
 	p.summary()
-	if cause := context.Cause(streams); cause != nil {
-		return cause
-	}
 	if p.failed() {
 		return silentError{exitFailed}
 	}
@@ -180,6 +186,7 @@ type watcher struct {
 	client  *client.Client
 	printer *printer
 	record  build.Record
+	direct  bool // the daemon has put the outputs in place itself
 }
 
 // watch returns nil if the build succeeded and its outputs are in place.
@@ -200,6 +207,9 @@ func (w *watcher) watch(ctx context.Context) error {
 	}
 	if last.State != build.Succeeded {
 		return &buildError{last.State, last.Text}
+	}
+	if w.direct { // and it may be another build's, gone as soon as that has ended
+		return nil
 	}
 	return w.fetch(ctx)
 }

@@ -39,8 +39,8 @@ var varying = []struct {
 	{regexp.MustCompile(`boxkiln-\d{8}-\d{6}-[0-9a-f]{4,}-\d+`), "MACHINE"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)`), "TIME"},
 	{regexp.MustCompile(`(?m)^\d{10},`), "TIME,"},
-	// What is seen while the guest boots depends on when one looks.
-	{regexp.MustCompile(`(?m)^.*: (no address yet|port 22): .*\n`), ""},
+	// What is seen while the guest boots depends on when one looks, and the guest fetches when it likes.
+	{regexp.MustCompile(`(?m)^.*: (no address yet|port 22|seed|GET .*): .*\n`), ""},
 	// Which of two builds finds the medium verified is up to them.
 	{regexp.MustCompile(`(\S+) is here already and verified`), "$1 => $1"},
 	{regexp.MustCompile(`on port \d+`), "on port PORT"},

@@ -97,7 +97,7 @@ func TestRefusedMedia(t *testing.T) {
 	t.Cleanup(site.Close)
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	zeros := quoted("sha256:" + strings.Repeat("0", 64))
+	zeros := literal("sha256:" + strings.Repeat("0", 64))
 	for _, test := range []struct {
 		name string
 		args map[string]string
@@ -105,8 +105,8 @@ func TestRefusedMedia(t *testing.T) {
 	}{
 		{"wrong checksum", map[string]string{"iso_checksum": zeros}, []string{"installer.iso", "checksum", "582b49e0d864"}},
 		{"missing", map[string]string{"iso_url": `"/nowhere/debian.iso"`}, []string{"/nowhere/debian.iso"}},
-		{"not found", map[string]string{"iso_url": quoted(site.URL + "/debian.iso")}, []string{site.URL + "/debian.iso", "404"}},
-		{"unreachable", map[string]string{"iso_url": quoted(gone.URL + "/debian.iso")}, []string{gone.URL + "/debian.iso", "refused"}},
+		{"not found", map[string]string{"iso_url": literal(site.URL + "/debian.iso")}, []string{site.URL + "/debian.iso", "404"}},
+		{"unreachable", map[string]string{"iso_url": literal(gone.URL + "/debian.iso")}, []string{gone.URL + "/debian.iso", "refused"}},
 		{"unknown scheme", map[string]string{"iso_url": `"gopher://x/y.iso"`}, []string{"gopher"}},
 		{"checksum file is missing", map[string]string{"iso_checksum": `"file:/nowhere/SHA256SUMS"`}, []string{"/nowhere/SHA256SUMS"}},
 		{"a box that is not there", map[string]string{"iso_url": `"box://acme/nothing"`}, []string{"box://acme/nothing"}},
@@ -166,13 +166,13 @@ func TestProvisionerFails(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	script := b.write("three.sh", "#!/bin/sh\necho going wrong\nexit 3\n")
-	r := b.run("build", b.solo(nil, "  provisioner \"shell\" {\n    script = "+quoted(script)+"\n  }\n"))
+	r := b.run("build", b.solo(nil, "  provisioner \"shell\" {\n    script = "+literal(script)+"\n  }\n"))
 	r.wants(t, exitFailed, "fake.solo: going wrong", "three.sh", "status 3", "last serial lines", "screen.png")
 	b.nothingLeft()
 	if b.exists("out") {
 		t.Error("the output directory of a failed build is there")
 	}
-	b.run("build", b.solo(nil, "  provisioner \"shell\" {\n    script = "+quoted(script)+"\n    valid_exit_codes = [0, 3]\n  }\n")).wants(t, exitOK)
+	b.run("build", b.solo(nil, "  provisioner \"shell\" {\n    script = "+literal(script)+"\n    valid_exit_codes = [0, 3]\n  }\n")).wants(t, exitOK)
 }
 
 // TestSSHNeverComes: the error shows what was seen.

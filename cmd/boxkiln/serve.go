@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -21,7 +22,8 @@ import (
 // serveOptions are the switches of `boxkiln serve`.
 type serveOptions struct {
 	listen, baseURL, socketGroup string
-	insecure, verbose            bool
+	insecure                     bool
+	level                        slog.Level
 	budget                       queue.Budget
 	diskGiB                      int64
 }
@@ -47,7 +49,7 @@ boxes, pages and the API on --listen. A second interrupt ends it at once; what t
 	f.IntVar(&o.budget.MemoryMiB, "memory-budget", 0, "MiB of memory for running builds; 0 for four fifths of the host's")
 	f.IntVar(&o.budget.CPUs, "cpu-budget", 0, "CPUs for running builds; 0 for twice the host's")
 	f.Int64Var(&o.diskGiB, "disk-budget", 0, "GiB of disk for running builds; 0 for nine tenths of what is free")
-	f.BoolVar(&o.verbose, "verbose", false, "log more")
+	f.TextVar(&o.level, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	return cmd
 }
 
@@ -80,11 +82,7 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 	if err != nil {
 		return kiln.Config{}, fmt.Errorf("--base-url: %w", err)
 	}
-	level := slog.LevelInfo
-	if o.verbose {
-		level = slog.LevelDebug
-	}
-	log := slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: level}))
+	log := slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: o.level}))
 	if err := data.Make(); err != nil {
 		return kiln.Config{}, err
 	}
@@ -139,18 +137,38 @@ func (e *environment) buildDaemon(ctx context.Context) (*client.Client, func() e
 		c.Close()
 		return nil, nil, err
 	}
-	done, err := e.ownDaemon(ctx)
-	var locked *kiln.LockedError
-	if errors.As(err, &locked) { // another one was just starting, or is ending
-		if _, infoErr := c.Info(ctx); infoErr == nil {
-			return c, func() error { return nil }, nil
-		}
-	}
+	done, err := e.startOrJoin(ctx, c)
 	if err != nil {
 		c.Close()
 		return nil, nil, err
 	}
 	return c, done, nil
+}
+
+// The daemon of another build may be just starting, or ending: joinTries is how often and joinPause how long one waits
+// for it.
+const (
+	joinTries = 200
+	joinPause = 50 * time.Millisecond
+)
+
+// startOrJoin starts the daemon of this build, or becomes a client of one that started first.
+func (e *environment) startOrJoin(ctx context.Context, c *client.Client) (func() error, error) {
+	for try := 0; ; try++ {
+		done, err := e.ownDaemon(ctx)
+		var locked *kiln.LockedError
+		if !errors.As(err, &locked) || try >= joinTries {
+			return done, err
+		}
+		if _, infoErr := c.Info(ctx); infoErr == nil {
+			return func() error { return nil }, nil
+		}
+		select {
+		case <-time.After(joinPause):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 }
 
 func (e *environment) remote() bool {
@@ -162,11 +180,10 @@ func (e *environment) ownDaemon(ctx context.Context) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := daemonConfig(e, data, &serveOptions{})
+	cfg, err := daemonConfig(e, data, &serveOptions{level: slog.LevelWarn})
 	if err != nil {
 		return nil, err
 	}
-	cfg.Log = slog.New(slog.NewTextHandler(e.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	ready := make(chan struct{})
 	cfg.Ready = func(string) { close(ready) }
 	d, err := kiln.Open(ctx, cfg)

@@ -275,7 +275,7 @@ func TestQueuedSurvives(t *testing.T) {
 	d := b.serve("--memory-budget", "600")
 	first := b.start("build", b.solo(map[string]string{"fake_no_ssh": "true"}, ""))
 	first.stdout.await("Waiting for SSH")
-	second := b.start("build", "-color=false", b.solo(map[string]string{"output_directory": quoted(b.path("second"))}, ""))
+	second := b.start("build", "-color=false", b.solo(map[string]string{"output_directory": literal(b.path("second"))}, ""))
 	second.stdout.await("Queued: builds before it take the room")
 	d.stop()
 	first.wait().wants(t, exitFailed)

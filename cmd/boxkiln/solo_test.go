@@ -18,8 +18,8 @@ func (b *bench) solo(args map[string]string, body string) string {
 		b.t.Fatal(err)
 	}
 	all := map[string]string{
-		"iso_url": quoted(installer), "iso_checksum": `"none"`, "boot_wait": `"-1s"`, "ssh_username": `"root"`,
-		"shutdown_command": `"poweroff"`, "output_directory": quoted(b.path("out")), "disk_size": "1",
+		"iso_url": literal(installer), "iso_checksum": `"none"`, "boot_wait": `"-1s"`, "ssh_username": `"root"`,
+		"shutdown_command": `"poweroff"`, "output_directory": literal(b.path("out")), "disk_size": "1",
 	}
 	maps.Copy(all, args)
 	var text strings.Builder
@@ -33,12 +33,12 @@ func (b *bench) solo(args map[string]string, body string) string {
 	return b.write("solo.pkr.hcl", text.String())
 }
 
-func quoted(s string) string { return fmt.Sprintf("%q", s) }
+func literal(s string) string { return fmt.Sprintf("%q", s) }
 
 // inline is a shell provisioner.
 func inline(commands ...string) string {
 	for i, c := range commands {
-		commands[i] = quoted(c)
+		commands[i] = literal(c)
 	}
 	return "  provisioner \"shell\" {\n    inline = [" + strings.Join(commands, ", ") + "]\n  }\n"
 }

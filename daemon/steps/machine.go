@@ -34,14 +34,20 @@ func (t *Set) createMachine(ctx context.Context, s *build.Session) error {
 	if note, ok := machine.(interface{ Note() string }); ok && note.Note() != "" {
 		s.Log.Message("%s", note.Note())
 	}
-	go watch(s, machine)
+	watchCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.CloseAtEnd(closer(stop))
+	go watch(watchCtx, s, machine)
 	return nil
 }
 
-// watch waits for the machine's end. It needs no context: Wait returns when the machine is destroyed, which the end of
-// every build does.
-func watch(s *build.Session, m hypervisor.Machine) {
-	err := m.Wait(context.Background())
+// closer is what ends with the session.
+type closer context.CancelFunc
+
+func (c closer) Close() error { c(); return nil }
+
+// watch waits for the machine's end, or for that of the session: a machine may be left to the user.
+func watch(ctx context.Context, s *build.Session, m hypervisor.Machine) {
+	err := m.Wait(ctx)
 	if s.OffExpected() {
 		return
 	}
