@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"syscall"
 	"time"
 )
 
@@ -103,8 +104,8 @@ func outcome(err, cause error) State {
 		return Canceled
 	case errors.Is(cause, ErrStopping):
 		return Interrupted
-	case errors.As(err, &fault):
-		return Errored
+	case errors.As(err, &fault), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return Errored // a full disk is that of this host, whoever met it
 	}
 	return Failed
 }
