@@ -13,8 +13,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/gin-gonic/gin"
-
 	"github.com/boxkiln/boxkiln/boxregistry/vagrantapi"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/wire"
@@ -142,24 +140,21 @@ func openSocket(path, group string) error {
 
 // handler puts the API, the registry and the pages behind one door.
 func (d *Daemon) handler() (http.Handler, error) {
-	gin.SetMode(gin.ReleaseMode)
-	r := gin.New()
-	r.HandleMethodNotAllowed = true
-	r.Use(gin.CustomRecoveryWithWriter(nil, func(c *gin.Context, err any) {
-		d.cfg.Log.Error("request panicked", "path", c.Request.URL.Path, "panic", err)
-		c.AbortWithStatus(http.StatusInternalServerError)
-	}), api.Guard(d.tokens))
-	r.GET("/livez", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
-	(&api.Server{
-		Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Log: d.cfg.Log, Now: d.cfg.Now,
-		Info: wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
-	}).Mount(r)
 	pages, err := d.pages()
 	if err != nil {
 		return nil, err
 	}
-	pages.Register(r)
-	r.NoRoute(pages.NotFound)
-	vagrantapi.New(d.registry, vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}).Register(r)
-	return vagrantapi.CollapseSlashes(r), nil
+	door := api.Door{
+		Tokens: d.tokens,
+		API: &api.Server{
+			Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Log: d.cfg.Log, Now: d.cfg.Now,
+			Info: wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
+		},
+		Others: []api.Routes{
+			pages,
+			vagrantapi.New(d.registry, vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}),
+		},
+		NotFound: pages.NotFound,
+	}
+	return vagrantapi.CollapseSlashes(door.Handler()), nil
 }

@@ -77,7 +77,6 @@ func exceptions() []Exception {
 		{core, boxes, "a plan with a wrong name or version of a box is refused before it is queued"},
 		{core, "hypervisor/bootcmd", "so is one whose boot command cannot be typed; the parser is pure"},
 		{core, "iso/seedhttp", "a plan holds the seed server's arguments, a plain struct"},
-		{"daemon", "github.com/gin-gonic/gin", "the routes of the API and of the registry hang on one engine, made where both are known"},
 	}
 }
 
