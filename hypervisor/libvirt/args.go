@@ -33,7 +33,7 @@ type DiskArgs struct {
 	DiskAdditionalSize []string     `json:"disk_additional_size" doc:"Sizes of further disks." guest:"yes"`
 	DiskInterface      string       `json:"disk_interface" doc:"virtio (default), sata, scsi (LSI SAS 1068), virtio-scsi or ide." guest:"yes"`
 	CDROMInterface     string       `json:"cdrom_interface" doc:"ide, sata, scsi, virtio or virtio-scsi. Default ide on pc, sata on q35." guest:"yes"`
-	DiskCache          string       `json:"disk_cache" doc:"writeback (default), writethrough, none, unsafe or directsync." guest:"no"`
+	DiskCache          string       `json:"disk_cache" doc:"unsafe (default), writeback, writethrough, none or directsync." guest:"no"`
 	DiskDiscard        string       `json:"disk_discard" doc:"unmap or ignore (default)." guest:"no"`
 	DiskDetectZeroes   string       `json:"disk_detect_zeroes" doc:"unmap, on or off (default)." guest:"no"`
 	DiskImage          bool         `json:"disk_image" doc:"iso_url is a disk image to start from, not an installation medium." guest:"yes"`

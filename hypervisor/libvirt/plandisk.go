@@ -8,13 +8,17 @@ import (
 
 var diskBuses = []string{"virtio", "sata", "scsi", "virtio-scsi", "ide"}
 
+// defaultCache is not Packer's writeback. A work disk that a crash of the host damages belongs to a build that is lost
+// anyway, so the guest need not wait for each of its flushes to reach the host's disk; the export is synced.
+const defaultCache = "unsafe"
+
 // disks resolves the disk arguments, or the volume blocks if there are any.
 func (p *planner) disks() []hypervisor.Disk {
 	a := p.args
 	base := hypervisor.Disk{
 		Format:     p.oneOf("format", a.Format, "qcow2", "qcow2", "raw"),
 		Interface:  p.oneOf("disk_interface", a.DiskInterface, "virtio", diskBuses...),
-		Cache:      p.oneOf("disk_cache", a.DiskCache, "writeback", "writeback", "writethrough", "none", "unsafe", "directsync"),
+		Cache:      p.oneOf("disk_cache", a.DiskCache, defaultCache, "writeback", "writethrough", "none", "unsafe", "directsync"),
 		Discard:    p.oneOf("disk_discard", a.DiskDiscard, "ignore", "unmap", "ignore"),
 		DetectZero: p.oneOf("disk_detect_zeroes", a.DiskDetectZeroes, "off", "unmap", "on", "off"),
 	}
