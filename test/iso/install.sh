@@ -11,7 +11,12 @@ answer() { # QUESTION DEFAULT
 	value=$(debconf-get "$1" 2>/dev/null) || value=
 	echo "${value:-$2}"
 }
-say() { echo "install: $*" | tee /dev/ttyS0 >/dev/tty1 2>/dev/null || true; }
+say() {
+	read -r uptime rest </proc/uptime
+	for console in /dev/ttyS0 /dev/tty1; do
+		echo "install: [$uptime] $*" 2>/dev/null >"$console" || true
+	done
+}
 
 # A disk may show up a little later than the preseed file.
 find_disk() {
@@ -87,14 +92,17 @@ install_loaders() { # DISK
 disk=$(find_disk)
 say "installing on $disk"
 partition "$disk"
+say "making file systems"
 make_filesystems
 say "unpacking"
 unpack
 say "configuring"
 configure
+say "installing boot loaders"
 install_loaders "$disk"
 late=$(answer preseed/late_command '')
 [ -z "$late" ] || sh -c "$late"
+say "writing out"
 umount /target
 sync
 say "done, rebooting"

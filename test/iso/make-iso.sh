@@ -123,9 +123,9 @@ add_tools() {
 
 # make_efi CONFIG OUTPUT: a GRUB that carries its configuration.
 make_efi() {
-	local modules='part_msdos part_gpt iso9660 fat ext2 linux search search_label configfile normal echo ls'
+	local modules='part_msdos part_gpt iso9660 fat ext2 linux search search_label configfile normal echo ls all_video'
 	grub-mkstandalone --format x86_64-efi --output "$2" --compress xz \
-		--install-modules "$modules" --locales '' --fonts '' --themes '' \
+		--install-modules "$modules" --modules "$modules" --locales '' --fonts '' --themes '' \
 		"boot/grub/grub.cfg=$1" 2>/dev/null
 }
 
