@@ -36,6 +36,8 @@ type Suite struct {
 	ACPI bool
 	// Timeout bounds each test; 60 s if it is 0.
 	Timeout time.Duration
+	// Parallel runs the tests at the same time.
+	Parallel bool
 }
 
 // Run runs every test of the suite as a subtest.
@@ -65,7 +67,12 @@ func (s Suite) Run(t *testing.T) {
 		{"screen", testScreen},
 		{"serial port", testSerial},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, s.start(t)) })
+		t.Run(c.name, func(t *testing.T) {
+			if s.Parallel {
+				t.Parallel()
+			}
+			c.test(t, s.start(t))
+		})
 	}
 }
 

@@ -137,15 +137,6 @@ func (d *Driver) prepare(ctx context.Context, facts hostFacts, spec hypervisor.S
 	if h.emulator, err = facts.emulator(set.Emulator, spec.Arch); err != nil {
 		return h, err
 	}
-	if spec.Firmware.UEFI {
-		machine := set.Machine
-		if machine == "" {
-			machine = defaultMachine(spec.Arch)
-		}
-		if h.flash, err = findFlash(d.root, spec.Firmware, spec.Arch, machine); err != nil {
-			return h, err
-		}
-	}
 	if err := d.admit(facts, spec); err != nil {
 		return h, err
 	}
@@ -154,6 +145,11 @@ func (d *Driver) prepare(ctx context.Context, facts hostFacts, spec hypervisor.S
 	}
 	if err := choosePorts(ctx, spec, set, &h); err != nil {
 		return h, err
+	}
+	if spec.Firmware.UEFI {
+		if h.flash, err = findFlash(d.root, spec.Firmware, spec.Arch, set.machine(spec.Arch)); err != nil {
+			return h, err
+		}
 	}
 	h.models, err = askModels(ctx, h.emulator, set.QemuArgs)
 	return h, err

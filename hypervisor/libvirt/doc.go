@@ -24,6 +24,7 @@ import "time"
 // Name is the driver's name in the table of drivers.
 const Name = "libvirt"
 
-// DefaultKeyPace is the time between two key events when the template sets none. At 5 ms a BIOS guest under emulation
-// lost none of 10,000 events; QEMU's PS/2 keyboard queues 16 bytes and drops the rest, so events must not come in bursts.
+// DefaultKeyPace is the time between two key events when the template sets none. QEMU's PS/2 keyboard queues 16 bytes and
+// drops the rest. Typing 2480 characters at a BIOS guest under emulation on a busy host lost 12 of them without a pause,
+// one at 3 ms and none at 5 ms.
 const DefaultKeyPace = 5 * time.Millisecond

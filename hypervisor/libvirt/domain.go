@@ -123,6 +123,9 @@ func (hw *hardware) devices() (*libvirtxml.DomainDeviceList, error) {
 	list.Videos = []libvirtxml.DomainVideo{{Model: libvirtxml.DomainVideoModel{Type: "none"}}}
 	if hw.video != "" {
 		list.Videos[0].Model.Type = hw.video
+		if hw.video == "vga" && hw.chipset() == "virt" {
+			list.Videos[0].Model.Type = "virtio" // these machines have no VGA
+		}
 	}
 	if hw.chipset() != "virt" {
 		list.Panics = []libvirtxml.DomainPanic{{Model: "isa"}} // so that a guest's panic ends the wait for it
@@ -212,7 +215,7 @@ func (hw *hardware) commandline() *libvirtxml.DomainQEMUCommandline {
 		if order, ok := hw.bootOrder()["network"]; ok {
 			nic += fmt.Sprintf(",bootindex=%d", order)
 		}
-		args = append(args, "-device", nic)
+		args = append(args, "-device", hw.addressed(nic))
 	}
 	if rom := hw.set.Firmware; rom.File != "" && rom.Pflash {
 		args = append(args, "-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+rom.File)
@@ -220,7 +223,12 @@ func (hw *hardware) commandline() *libvirtxml.DomainQEMUCommandline {
 	if hw.cpu != "" {
 		args = append(args, "-cpu", hw.cpu) // the last -cpu counts
 	}
-	args = append(args, hw.extra...)
+	for i, a := range hw.extra {
+		if i > 0 && hw.extra[i-1] == "-device" {
+			a = hw.host.models.late(hw.addressed(a))
+		}
+		args = append(args, a)
+	}
 	if len(args) == 0 {
 		return nil
 	}

@@ -143,7 +143,7 @@ func (hw *hardware) addUserNet() {
 	if model == "" || model == "virtio" {
 		model = "virtio-net-pci"
 	}
-	hw.nic = hw.addressed(fmt.Sprintf("%s,netdev=%s,mac=%s", model, netdevID, hw.mac()))
+	hw.nic = fmt.Sprintf("%s,netdev=%s,mac=%s", model, netdevID, hw.mac())
 }
 
 // mac is the card's address: the given one, or one in QEMU's range that follows from the machine's UUID.

@@ -51,21 +51,21 @@ func (m *Machine) Type(ctx context.Context, keys []hypervisor.KeyEvent, pace tim
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	ticker := time.NewTicker(max(pace, DefaultKeyPace))
-	defer ticker.Stop()
+	// A timer that starts when an event was accepted, not a ticker: after a slow call that would fire at once.
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	// One look-up serves all events; the call ends with ctx, which the loop sees at its next event.
 	return m.with(ctx, func(_ *libvirt.Connect, dom *libvirt.Domain) error {
 		for i, key := range keys {
-			if i > 0 {
-				select {
-				case <-ctx.Done():
-					return context.Cause(ctx)
-				case <-ticker.C:
-				}
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-pause.C:
 			}
 			if err := monitor(dom, keyCommand(key)); err != nil {
 				return fmt.Errorf("key %q (event %d): %w", key.Key, i+1, err)
 			}
+			pause.Reset(max(pace, DefaultKeyPace))
 		}
 		return nil
 	})

@@ -23,7 +23,7 @@ import (
 	"github.com/boxkiln/boxkiln/hypervisor"
 )
 
-const guestTimeout = 2 * time.Minute
+const guestTimeout = 5 * time.Minute
 
 // rig is a driver with machines that end with the test.
 type rig struct {
@@ -87,6 +87,7 @@ func (r rig) serialHas(t *testing.T, m *Machine, text string) {
 
 // TestGuestsBoot boots the nano guest from its disk on every bus, and checks that it powers off cleanly after it wrote.
 func TestGuestsBoot(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	type machine = map[string]any
 	cases := map[string]machine{
@@ -121,6 +122,7 @@ func TestGuestsBoot(t *testing.T) {
 	}
 	for name, args := range cases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m := r.run(t, specOf(t, r.install, args, nanoGuest()))
 			if err := m.Wait(r.ctx); err != nil {
 				t.Fatalf("Wait: %v", err)
@@ -132,6 +134,7 @@ func TestGuestsBoot(t *testing.T) {
 
 // TestBootFromCD has an empty disk first, which has to fall through to the CD on every bus.
 func TestBootFromCD(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for name, args := range map[string]map[string]any{
 		"pc":             {},
@@ -141,6 +144,7 @@ func TestBootFromCD(t *testing.T) {
 		"q35 sata":       {"machine_type": "q35", "cdrom_interface": "sata", "disk_interface": "ide"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			spec := specOf(t, r.install, args, nil)
 			spec.Disks[0].Size = 1 << 20
 			dir := filepath.Dir(spec.Dir)
@@ -160,9 +164,11 @@ func TestBootFromCD(t *testing.T) {
 }
 
 func TestBootFromFloppy(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for _, chipset := range []string{"pc", "q35"} {
 		t.Run(chipset, func(t *testing.T) {
+			t.Parallel()
 			spec := specOf(t, r.install, map[string]any{"machine_type": chipset, "qemuargs": [][]string{{"-boot", "order=a"}}}, nil)
 			spec.Disks[0].Size = 1 << 20
 			spec.Floppy = writeSector(t, filepath.Dir(spec.Dir), nanoGuest())
@@ -180,6 +186,7 @@ func TestBootFromFloppy(t *testing.T) {
 
 // TestUEFI starts OVMF, which has no disk to boot from and says so on the serial port, and exports its variables.
 func TestUEFI(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	for name, args := range map[string]map[string]any{
 		"q35":         {"machine_type": "q35"},
@@ -188,6 +195,7 @@ func TestUEFI(t *testing.T) {
 		"tpm":         {"machine_type": "q35", "vtpm": true, "tpm_device_type": "tpm-crb"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			args["efi_boot"] = true
 			spec := specOf(t, r.install, args, nil)
 			spec.MemoryMiB, spec.Disks[0].Size = 128, 1<<20
@@ -210,6 +218,7 @@ func TestUEFI(t *testing.T) {
 
 // TestForward reaches a guest's port through the forward that QEMU chose, and through one at a port that we chose.
 func TestForward(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	netdev := []string{"-netdev", "user,id=user.0,hostfwd=tcp::{{ .SSHHostPort }}-:22"}
 	for name, args := range map[string]map[string]any{
@@ -220,6 +229,7 @@ func TestForward(t *testing.T) {
 		"and one more netif": {"qemuargs": [][]string{{"-netdev", "user,id=b"}, {"-device", "virtio-net,netdev=b"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			m := r.run(t, specOf(t, r.install, args, echoGuest()))
 			port := 22
 			if args["communicator"] == "winrm" {
@@ -243,6 +253,7 @@ func TestForward(t *testing.T) {
 
 // TestTwoAtOnce runs two machines, whose forwards must not meet.
 func TestTwoAtOnce(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	var wg sync.WaitGroup
 	ends := make([]hypervisor.Endpoint, 2)
@@ -263,6 +274,7 @@ func TestTwoAtOnce(t *testing.T) {
 
 // TestTypingLosesNothing types at the default pace and compares what the guest read.
 func TestTypingLosesNothing(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	m := r.run(t, specOf(t, r.install, nil, echoGuest()))
 	r.serialHas(t, m, echoReady)
@@ -289,6 +301,7 @@ func strokes(text string) []hypervisor.KeyEvent {
 
 // TestUnreachableDirectory has a parent that shuts QEMU's account out.
 func TestUnreachableDirectory(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	spec := specOf(t, r.install, nil, nanoGuest())
 	locked := filepath.Dir(spec.Dir)
@@ -307,10 +320,11 @@ func TestUnreachableDirectory(t *testing.T) {
 // TestOwnerKilled runs a machine in another process, kills that, and expects the guest to be gone at once and the
 // definition to be found and removed by the next driver.
 func TestOwnerKilled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	spec := specOf(t, r.install, nil, echoGuest())
 	cmd := exec.Command(os.Args[0], "-test.run=^TestOwnerProcess$")
-	cmd.Env = append(os.Environ(), "BOXKILN_OWNER="+r.install+"|"+spec.Name+"|"+spec.Dir+"|"+spec.Disks[0].Image)
+	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(spec.Dir), "BOXKILN_OWNER="+r.install+"|"+spec.Name+"|"+spec.Dir+"|"+spec.Disks[0].Image)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

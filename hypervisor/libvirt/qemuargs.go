@@ -197,23 +197,17 @@ func (hw *hardware) overrideNetdev(value string) {
 	hw.add("-netdev", value)
 }
 
+// overrideNIC takes a card on our network back end in the place of ours; any other device is added.
 func (hw *hardware) overrideNIC(value string) {
 	o := parseOptions(value)
-	switch {
-	case o.get("netdev") != netdevID:
-		hw.add("-device", hw.host.models.late(hw.addressed(value)))
-	case hw.nic == "":
-		hw.nic = hw.addressed(value)
-	default: // takes the place of ours, its address too
-		ours := parseOptions(hw.nic)
-		model, _, _ := strings.Cut(value, ",")
-		for _, key := range []string{"mac", "bus", "addr"} {
-			if !o.has(key) && ours.has(key) && (key == "mac" || hw.host.models.isPCI(model)) {
-				value += "," + key + "=" + ours.get(key)
-			}
-		}
-		hw.nic = value
+	if o.get("netdev") != netdevID {
+		hw.add("-device", value)
+		return
 	}
+	if !o.has("mac") {
+		value += ",mac=" + hw.mac()
+	}
+	hw.nic = value
 }
 
 // driveKeys are the parts of -drive that libvirt can say too.
@@ -287,4 +281,20 @@ func (d *drive) apply(o options) {
 		}
 	}
 	d.readOnly = d.readOnly || o.get("readonly", "read-only") == "on"
+}
+
+// machine is the type that the machine will have: the last one that qemuargs name, or else machine_type.
+func (s settings) machine(arch string) string {
+	machine := s.Machine
+	if machine == "" {
+		machine = defaultMachine(arch)
+	}
+	for _, arg := range s.QemuArgs {
+		if name := strings.TrimLeft(arg[0], "-"); name == "machine" || name == "M" {
+			if t := parseOptions(strings.Join(arg[1:], "")).implied("type").get("type"); t != "" {
+				machine = t
+			}
+		}
+	}
+	return machine
 }

@@ -113,7 +113,8 @@ func TestConformance(t *testing.T) {
 		},
 		Crash:     func(t *testing.T, m hypervisor.Machine) { killQEMU(t, m.Handle().Name) },
 		GuestPort: 22,
-		Timeout:   2 * time.Minute,
+		Timeout:   5 * time.Minute,
+		Parallel:  true,
 	}.Run(t)
 }
 
