@@ -54,7 +54,7 @@ func newRoot(env *environment) *cobra.Command {
 	root.AddCommand(
 		newBuildCommand(env), newValidateCommand(env), newInspectCommand(env), newFmtCommand(env),
 		newServeCommand(env), newBuildsCommand(env), newTokenCommand(env), newDoctorCommand(env), newVersionCommand(env),
-		newInitCommand(env),
+		newInitCommand(env), newDocsCommand(env),
 	)
 	return root
 }
