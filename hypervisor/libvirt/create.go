@@ -78,6 +78,10 @@ func (d *Driver) create(ctx context.Context, spec hypervisor.Spec, set settings)
 	if err != nil {
 		return nil, err
 	}
+	if !facts.local {
+		return nil, fmt.Errorf("libvirt_uri = %q: it leads to another host, which does not see the disks that are made here: "+
+			"run boxkiln serve on that host and build with --server: %w", set.URI, hypervisor.ErrUnsupported)
+	}
 	if err := d.resolveImages(ctx, &spec, set); err != nil {
 		return nil, err
 	}

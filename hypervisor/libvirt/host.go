@@ -5,6 +5,7 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 type hostFacts struct {
 	caps  libvirtxml.Caps
 	accel accelerator
+	local bool // libvirt sees this host's files
 	// qemu is the account that QEMU runs as; nil if that is ours or another host's.
 	qemu *account
 }
@@ -34,31 +36,42 @@ func (d *Driver) host(ctx context.Context, uri, arch string) (hostFacts, error) 
 		if err := f.caps.Unmarshal(text); err != nil {
 			return f, fmt.Errorf("the capabilities of libvirt at %s cannot be read: %w", uri, err)
 		}
-		local := isLocal(c)
+		local := isLocal(c, uri)
 		f.accel = chooseAccelerator(kvmFacts{
 			hostArch: goArch(f.caps.Host.CPU.Arch), guestArch: arch,
 			cpuFlags: hasVirtFlags(readText("/proc/cpuinfo")), device: opens("/dev/kvm"),
 			offered: f.offersKVM(arch), local: local,
 		})
-		if local {
+		f.local = local
+		if local && !isSession(c) {
 			f.qemu = f.qemuAccount()
 		}
 		return f, nil
 	})
 }
 
-// isLocal tells whether libvirt runs on this host, by its name.
-func isLocal(c *libvirt.Connect) bool {
+// isLocal tells whether libvirt runs on this host: its URI names no other one, or names this one.
+func isLocal(c *libvirt.Connect, uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return false
+	}
+	switch u.Hostname() {
+	case "", "localhost", "127.0.0.1", "::1":
+		return true
+	}
 	there, err := c.GetHostname()
 	if err != nil {
 		return false
 	}
 	here, err := os.Hostname()
-	if err != nil {
-		return false
-	}
-	short := func(name string) string { first, _, _ := strings.Cut(name, "."); return first }
-	return short(there) == short(here)
+	return err == nil && there == here
+}
+
+// isSession tells a user's own libvirtd, which leaves the owners of files alone.
+func isSession(c *libvirt.Connect) bool {
+	uri, err := c.GetURI()
+	return err == nil && strings.HasSuffix(strings.SplitN(uri, "?", 2)[0], "/session")
 }
 
 func readText(path string) string {

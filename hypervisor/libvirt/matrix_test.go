@@ -374,7 +374,7 @@ func TestOwnerProcess(t *testing.T) {
 	part := strings.Split(text, "|")
 	spec := specOf(t, part[0], nil, echoGuest())
 	spec.Name, spec.Dir, spec.Disks[0].Image = part[1], part[2], part[3]
-	d := New(Options{Install: part[0]})
+	d := New(Options{Install: part[0], URI: os.Getenv(uriVariable)})
 	m, err := d.Create(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)
@@ -384,4 +384,27 @@ func TestOwnerProcess(t *testing.T) {
 	}
 	fmt.Print(ownerReady)
 	<-t.Context().Done()
+}
+
+// TestReconnect cuts the connection between driver and libvirtd; the next call makes a new one, and the machine that the
+// old connection held has ended.
+func TestReconnect(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	proxy := newProxy(t, "/var/run/libvirt/libvirt-sock")
+	d := New(Options{Install: r.install, URI: "qemu+unix:///system?socket=" + proxy.path})
+	t.Cleanup(func() { // after the machine is destroyed
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r.Driver = d
+	m := r.run(t, specOf(t, r.install, nil, echoGuest()))
+	proxy.cut()
+	if err := m.Wait(r.ctx); !errors.Is(err, hypervisor.ErrCrashed) {
+		t.Errorf("Wait: %v; want ErrCrashed", err)
+	}
+	if all, err := d.List(r.ctx); err != nil || len(all) != 1 {
+		t.Errorf("List over the new connection = %v, %v", all, err)
+	}
 }

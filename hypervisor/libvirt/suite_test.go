@@ -42,9 +42,12 @@ func needLibvirt(t *testing.T) {
 	t.Skipf("libvirt is not available: %v %+v", err, caps.Problems)
 }
 
+// uriVariable names another connection for all tests with guests, such as qemu:///session.
+const uriVariable = "BOXKILN_TEST_LIBVIRT_URI"
+
 func newDriver(t *testing.T, install string) *Driver {
 	t.Helper()
-	d := New(Options{Install: install})
+	d := New(Options{Install: install, URI: os.Getenv(uriVariable)})
 	t.Cleanup(func() {
 		if err := d.Close(); err != nil {
 			t.Error(err)

@@ -128,10 +128,13 @@ const (
 // lastWords quotes the end of QEMU's log, where it can be read.
 func (m *Machine) lastWords() string {
 	log := tail(filepath.Join("/var/log/libvirt/qemu", m.name+".log"), lastLogBytes)
-	lines := strings.Split(strings.TrimSpace(log), "\n")
+	if cache, err := os.UserCacheDir(); log == "" && err == nil { // a session daemon keeps it there
+		log = tail(filepath.Join(cache, "libvirt/qemu/log", m.name+".log"), lastLogBytes)
+	}
 	if log == "" {
 		return ""
 	}
+	lines := strings.Split(strings.TrimSpace(log), "\n")
 	return "; the end of QEMU's log: " + strings.Join(lines[max(0, len(lines)-lastLogLines):], " | ")
 }
 
