@@ -62,7 +62,7 @@ func command(root string) int {
 func fakeParts() build.Parts {
 	parts := newParts()
 	parts.Sources[fake.Name] = build.SourceKind{
-		Schema: schema.New(fake.Name, "A machine without a machine.", append(consoleGroups(), append(fake.Groups(), build.OutputArgs{})...)...),
+		Schema: schema.New(fake.Name, "A machine without a machine.", append(consoleGroups(), append(fake.Groups(), hypervisor.OutputArgs{})...)...),
 		Driver: libvirt.Name, Planner: fake.Planner{},
 	}
 	return parts

@@ -40,14 +40,14 @@ type Plan struct {
 	Communicator Communicator            `json:"communicator"`
 	Machine      hypervisor.Spec         `json:"machine"`
 	// DiskImage says that the media is a disk to start from rather than a CD to install from.
-	DiskImage    bool            `json:"disk_image,omitempty"`
-	Output       OutputArgs      `json:"output"`
-	Publish      PublishArgs     `json:"publish"`
-	Provisioners []ProvisionPlan `json:"provisioners,omitempty"`
-	ErrorCleanup *ProvisionPlan  `json:"error_cleanup,omitempty"`
-	Post         [][]PostPlan    `json:"post,omitempty"`
-	Options      Options         `json:"options"`
-	Inputs       []Input         `json:"inputs,omitempty"`
+	DiskImage    bool                  `json:"disk_image,omitempty"`
+	Output       hypervisor.OutputArgs `json:"output"`
+	Publish      PublishArgs           `json:"publish"`
+	Provisioners []ProvisionPlan       `json:"provisioners,omitempty"`
+	ErrorCleanup *ProvisionPlan        `json:"error_cleanup,omitempty"`
+	Post         [][]PostPlan          `json:"post,omitempty"`
+	Options      Options               `json:"options"`
+	Inputs       []Input               `json:"inputs,omitempty"`
 	// Secrets are the values that no log, event or file may show. They are sealed apart from the plan.
 	Secrets []string `json:"secrets,omitempty"`
 	// Private are sealed as Secrets are, but may show in logs: passwords such as "vagrant" are ordinary words.
@@ -63,15 +63,6 @@ type Communicator struct {
 	WinRM        provisioners.WinRMArgs        `json:"winrm"`
 	// AgentSocket is the client's SSH agent, for builds on the same machine.
 	AgentSocket string `json:"agent_socket,omitempty"`
-}
-
-// OutputArgs are the template arguments about where the machine's files go. Source: packer-plugin-qemu config.go.
-type OutputArgs struct {
-	Directory       string `json:"output_directory" doc:"Where the machine's files go. Default output-NAME." guest:"no"`
-	Format          string `json:"format" doc:"qcow2 (default) or raw." guest:"no"`
-	VMName          string `json:"vm_name" doc:"Name of the machine and of its disk files. Default packer-NAME." guest:"no"`
-	SkipCompaction  bool   `json:"skip_compaction" doc:"Do not drop unused clusters from the disks." guest:"no"`
-	DiskCompression bool   `json:"disk_compression" doc:"Compress the clusters of the disks." guest:"no"`
 }
 
 // PublishArgs say where the box of a build goes in the registry. They are arguments of a source, or come from the

@@ -1,12 +1,14 @@
 package libvirt
 
+import "github.com/boxkiln/boxkiln/hypervisor"
+
 // The arguments of the source types "qemu" and "libvirt" that belong to this driver alone. Names and defaults are those
 // of packer-plugin-qemu (builder/qemu/config.go), older spellings of Packer 1.6 included, and for LibvirtArgs those of
 // packer-plugin-libvirt.
 
 // QemuGroups returns the argument groups of the source type "qemu".
 func QemuGroups() []any {
-	return []any{HardwareArgs{}, DiskArgs{}, ExportArgs{}, OutputArgs{}, FirmwareArgs{}, NetworkArgs{}, DisplayArgs{}}
+	return []any{HardwareArgs{}, DiskArgs{}, hypervisor.OutputArgs{}, FirmwareArgs{}, NetworkArgs{}, DisplayArgs{}}
 }
 
 // LibvirtGroups returns the argument groups of the source type "libvirt": those of qemu and LibvirtArgs.
@@ -48,19 +50,6 @@ type QemuImgArgs struct {
 	Convert []string `json:"convert" doc:"For qemu-img convert." guest:"no"`
 	Create  []string `json:"create" doc:"For qemu-img create." guest:"no"`
 	Resize  []string `json:"resize" doc:"For qemu-img resize." guest:"no"`
-}
-
-// ExportArgs say how the disks are written when the build is done.
-type ExportArgs struct {
-	SkipCompaction  bool `json:"skip_compaction" doc:"Do not rewrite the disk to drop unused clusters." guest:"no"`
-	DiskCompression bool `json:"disk_compression" doc:"Compress the clusters of the qcow2 image." guest:"no"`
-}
-
-// OutputArgs name what the build leaves behind.
-type OutputArgs struct {
-	OutputDirectory string `json:"output_directory" doc:"Folder for the disks. Default output-NAME." guest:"no"`
-	VMName          string `json:"vm_name" doc:"File name of the first disk, without a further extension. Default packer-NAME." guest:"no"`
-	Format          string `json:"format" doc:"qcow2 (default) or raw." guest:"no"`
 }
 
 // FirmwareArgs are BIOS, UEFI and the TPM.

@@ -33,8 +33,7 @@ var _ hypervisor.Planner = Planner{}
 type arguments struct {
 	HardwareArgs
 	DiskArgs
-	ExportArgs
-	OutputArgs
+	hypervisor.OutputArgs
 	FirmwareArgs
 	NetworkArgs
 	DisplayArgs
