@@ -225,3 +225,22 @@ func TestMachineEnds(t *testing.T) {
 		})
 	}
 }
+
+// TestNobody: a guest that nobody logs in to ends by itself, as early as it likes, and is waited for.
+func TestNobody(t *testing.T) {
+	t.Parallel()
+	none := map[string]string{"communicator": `"none"`, "ssh_username": "", "shutdown_command": "", "fake_no_ssh": "true"}
+	for range 5 {
+		b := newBench(t)
+		none["fake_power_off_after"] = `"-1s"`
+		b.run("build", b.solo(none, "")).wants(t, exitOK)
+		b.nothingLeft()
+	}
+	b := newBench(t)
+	none["fake_power_off_after"], none["shutdown_timeout"] = `"1h"`, `"300ms"`
+	b.run("build", b.solo(none, "")).wants(t, exitFailed, "did not power off within 300ms by itself: raise shutdown_timeout")
+	none["fake_crash_at"] = `"ready"`
+	b.run("build", b.solo(none, "")).wants(t, exitFailed, "crashed")
+	b.run("build", b.solo(none, inline("true"))).wants(t, exitFailed, `communicator = "none" cannot run the 1 provisioners`)
+	b.nothingLeft()
+}

@@ -152,10 +152,10 @@ func (t *Set) shutdown(ctx context.Context, s *build.Session) error {
 	args := s.Plan.Shutdown
 	timeout := args.ShutdownTimeout.Or(defaultShutdownTimeout)
 	s.ExpectOff()
-	waitCtx, cancel := context.WithTimeoutCause(ctx, timeout, shutdownTimeout(args.ShutdownCommand, timeout))
+	waitCtx, cancel := context.WithTimeoutCause(ctx, timeout, shutdownTimeout(s, timeout))
 	defer cancel()
 	switch {
-	case s.Guest == nil || args.DisableShutdown:
+	case endsItself(s):
 		s.Log.Say("Waiting for the guest to power itself off...")
 	case args.ShutdownCommand == "":
 		s.Log.Say("Halting the virtual machine by ACPI: the template has no shutdown_command")
@@ -177,11 +177,18 @@ func (t *Set) shutdown(ctx context.Context, s *build.Session) error {
 	return nil
 }
 
-func shutdownTimeout(command string, limit time.Duration) error {
-	if command == "" {
-		return fmt.Errorf("the guest did not power off within %s of the ACPI power button: set shutdown_command in the template", limit)
+// endsItself tells whether the guest powers itself off without being asked.
+func endsItself(s *build.Session) bool { return s.Guest == nil || s.Plan.Shutdown.DisableShutdown }
+
+func shutdownTimeout(s *build.Session, limit time.Duration) error {
+	asked := "after shutdown_command: raise shutdown_timeout or look at the last screen"
+	switch {
+	case endsItself(s):
+		asked = "by itself: raise shutdown_timeout or look at the last screen"
+	case s.Plan.Shutdown.ShutdownCommand == "":
+		asked = "after the ACPI power button: set shutdown_command in the template"
 	}
-	return fmt.Errorf("the guest did not power off within %s of shutdown_command: raise shutdown_timeout or look at the last screen", limit)
+	return fmt.Errorf("the guest did not power off within %s %s", limit, asked)
 }
 
 // runShutdown runs the command. The connection may end under it, which is what it is for.

@@ -48,7 +48,9 @@ func (c closer) Close() error { c(); return nil }
 // watch waits for the machine's end, or for that of the session: a machine may be left to the user.
 func watch(ctx context.Context, s *build.Session, m hypervisor.Machine) {
 	err := m.Wait(ctx)
-	if s.OffExpected() {
+	// A guest that nobody logs in to ends when its work is done, however soon that is.
+	done := err == nil && s.Plan.Communicator.Kind() == build.CommunicatorNone
+	if done || s.OffExpected() {
 		return
 	}
 	if err == nil {
