@@ -1,0 +1,7 @@
+// Package e2e tests the built command against real hypervisors, installers and clients: bin/boxkiln over libvirt and QEMU,
+// the Debian installer, iPXE, Vagrant.
+//
+// The tests run where BOXKILN_E2E is 1 (test/test.sh sets it), and then whatever they need must be there; otherwise they are
+// skipped. Guests come in three prices: boot sectors that end within a second (sector_test.go), firmware that fetches and
+// boots something (GRUB, iPXE), and the system of examples/debian12, installed once and shared by all tests that need one.
+package e2e
