@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
@@ -118,4 +119,46 @@ func TestSSHNeverComes(t *testing.T) {
 		}
 	}
 	k.leftovers()
+}
+
+// TestNoLibvirt: a libvirtd that does not run is said, with the connection and a remedy.
+func TestNoLibvirt(t *testing.T) {
+	need(t)
+	k := newKiln(t)
+	iso := k.write("sector.iso", bootCD(sectorGuest(powersOff), 0))
+	template := k.solo("none", iso, nobody)
+	text, err := os.ReadFile(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.NewReplacer(`source "qemu"`, `source "libvirt"`, "source.qemu.", "source.libvirt.",
+		nobody, nobody+"  libvirt_uri = \"qemu+unix:///system?socket=/nowhere/libvirt-sock\"\n").Replace(string(text))
+	p := k.build(k.write("none.pkr.hcl", []byte(other)))
+	if code := p.wait(); code != 1 {
+		t.Errorf("exit status %d", code)
+	}
+	for _, want := range []string{"/nowhere/libvirt-sock", "systemctl start libvirtd"} {
+		if !strings.Contains(p.out.text(), want) {
+			t.Errorf("no %q in\n%s", want, p.out.text())
+		}
+	}
+	k.leftovers()
+}
+
+// TestDoctor: this machine runs the tests, so the command must find that it can.
+func TestDoctor(t *testing.T) {
+	need(t)
+	out := run(t, command(t), "doctor", "--json", "--data", t.TempDir())
+	var d struct {
+		Drivers map[string]struct {
+			Available            bool
+			Version, Accelerator string
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &d); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if l := d.Drivers["libvirt"]; !l.Available || l.Version == "" || l.Accelerator == "" {
+		t.Errorf("%+v", d)
+	}
 }
