@@ -39,3 +39,12 @@ func (b BaseURL) For(r *http.Request) string {
 	}
 	return "http://" + r.Host
 }
+
+// Host is the host of the URL without its port; empty for the zero value.
+func (b BaseURL) Host() string {
+	u, err := url.Parse(string(b))
+	if err != nil { // ParseBaseURL made it
+		return ""
+	}
+	return u.Hostname()
+}

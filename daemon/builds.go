@@ -84,8 +84,8 @@ func (b *Builds) check(p *build.Plan, who auth.Principal) error {
 	if _, ok := b.drivers[p.Driver]; !ok {
 		return wire.Errorf(wire.CodeBadRequest, "%s: this daemon has no driver %q", p.Label, p.Driver)
 	}
-	if runsOnHost(p) && !who.Scope.Permits(auth.Admin) {
-		return wire.Errorf(wire.CodeForbidden, "%s: shell-local runs commands on the daemon's host, which needs an admin token or the daemon's socket", p.Label)
+	if what := hostAccess(p); what != "" && !who.Scope.Permits(auth.Admin) {
+		return wire.Errorf(wire.CodeForbidden, "%s: %s, which needs an admin token or the daemon's socket", p.Label, what)
 	}
 	p.Options.Direct = p.Options.Direct && who.SameUser
 	if err := b.queue.Budget().Admit(p.Needs()); err != nil {
@@ -95,24 +95,6 @@ func (b *Builds) check(p *build.Plan, who auth.Principal) error {
 		return wire.Errorf(wire.CodeBadRequest, "%s: %w", p.Label, err)
 	}
 	return nil
-}
-
-const shellLocal = "shell-local"
-
-func runsOnHost(p *build.Plan) bool {
-	for _, pr := range p.Provisioners {
-		if pr.Type == shellLocal {
-			return true
-		}
-	}
-	for _, chain := range p.Post {
-		for _, pp := range chain {
-			if pp.Type == shellLocal {
-				return true
-			}
-		}
-	}
-	return p.ErrorCleanup != nil && p.ErrorCleanup.Type == shellLocal
 }
 
 func (b *Builds) submit(ctx context.Context, p *build.Plan, parallel int) (build.Record, error) {
@@ -274,6 +256,9 @@ func (b *Builds) Claim(ctx context.Context, id build.ID) (int, error) { return b
 // Get implements api.Builds.
 func (b *Builds) Get(ctx context.Context, id build.ID) (wire.BuildReply, error) {
 	r, err := b.store.Get(ctx, id)
+	if errors.Is(err, build.ErrNotFound) {
+		return wire.BuildReply{}, wire.Errorf(wire.CodeNotFound, "%w %q; `boxkiln builds ls` shows those that are", err, string(id))
+	}
 	if err != nil {
 		return wire.BuildReply{}, err
 	}

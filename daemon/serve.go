@@ -78,7 +78,7 @@ func (d *Daemon) listen() ([]server, error) {
 		return nil, errors.Join(fmt.Errorf("listen on %s: %w; choose another address with --listen", d.cfg.Listen, err), socket.Close())
 	}
 	// A page of another site must not make the browser of an admin change anything here.
-	guarded := http.NewCrossOriginProtection().Handler(handler)
+	guarded := api.CheckHost(d.cfg.BaseURL.Host(), http.NewCrossOriginProtection().Handler(handler))
 	return append(servers, server{newServer(guarded, d.cfg.Log), tcp}), nil
 }
 

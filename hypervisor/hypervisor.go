@@ -23,6 +23,8 @@ var (
 	ErrUnsupported = errors.New("not supported by this driver")
 	// ErrCrashed is what Wait returns when a machine ended in another way than a clean power-off.
 	ErrCrashed = errors.New("machine ended without a clean power-off")
+	// ErrUnreachable says that the hypervisor did not answer at all, so nothing was made.
+	ErrUnreachable = errors.New("the hypervisor cannot be reached")
 	// ErrForeign is returned instead of touching a machine that has the name of ours but not our tag.
 	ErrForeign = errors.New("a machine of that name exists and is not ours")
 )
@@ -66,7 +68,8 @@ var ErrNoAddress = errors.New("the guest has no address yet")
 
 // Keyboard is the ability of a Machine to take key events.
 type Keyboard interface {
-	// Type plays the events in order, no two closer than pace, and returns when the last one was accepted.
+	// Type plays the events in order, no two closer than pace, and returns when the last one was accepted. A pace below
+	// what the driver knows to be safe is raised to that; 0 asks for just that.
 	Type(ctx context.Context, keys []KeyEvent, pace time.Duration) error
 }
 

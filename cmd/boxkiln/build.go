@@ -163,6 +163,14 @@ func interrupts(ctx, streams context.Context, env *environment, c *client.Client
 	case <-streams.Done():
 		return
 	}
+	// `timeout` and some shells deliver one interrupt twice.
+	once := time.NewTimer(sameInterrupt)
+	defer once.Stop()
+	select {
+	case <-once.C:
+	case <-streams.Done():
+		return
+	}
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(again)
@@ -179,6 +187,9 @@ func interrupts(ctx, streams context.Context, env *environment, c *client.Client
 	case <-streams.Done():
 	}
 }
+
+// sameInterrupt is how close two signals are when they mean one interrupt.
+const sameInterrupt = 100 * time.Millisecond
 
 // watcher shows one build and brings home what it made.
 type watcher struct {

@@ -66,8 +66,12 @@ func (e *environment) listBuilds(ctx context.Context, states []string, limit int
 		return nil, errors.Join(err, db.Close())
 	}
 	f := store.Filter{Limit: limit}
-	for _, s := range states {
-		f.States = append(f.States, build.State(s))
+	for _, text := range states {
+		state, err := build.ParseState(text)
+		if err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
+		f.States = append(f.States, state)
 	}
 	records, err = st.List(ctx, f)
 	return records, errors.Join(err, db.Close())

@@ -18,6 +18,7 @@ const (
 )
 
 const exitHelp = `
+
 Exit status:
   0   done
   1   a build failed or was cancelled, a template is wrong, or anything else went wrong

@@ -75,7 +75,9 @@ func TestPublishedBox(t *testing.T) {
 	}
 	d := b.serve()
 	_, text := d.get("/acme/made", nil)
-	var catalog struct{ Versions []struct{ Providers []struct{ URL string } } }
+	var catalog struct {
+		Versions []struct{ Providers []struct{ URL string } }
+	}
 	if err := json.Unmarshal([]byte(text), &catalog); err != nil || len(catalog.Versions) != 1 {
 		t.Fatalf("%v: %s", err, text)
 	}

@@ -314,7 +314,7 @@ func (s textStyle) line(w io.Writer, p *printer, e build.Event) {
 		return
 	}
 	for line := range strings.SplitSeq(e.Text, "\n") {
-		text := prefix + e.Label + ": " + line
+		text := prefix + e.Label + ": " + harmless(line, s.colors)
 		if p.options.timestamps {
 			text = e.Time.Local().Format(time.RFC3339) + ": " + text
 		}

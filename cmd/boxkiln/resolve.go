@@ -85,12 +85,22 @@ func (e *environment) printProblems(err error) {
 		}
 		return
 	}
+	d := template.Diagnostic{Severity: template.Error, Summary: err.Error()}
 	var p *build.Problem
-	if errors.As(err, &p) && p.Pos.File != "" {
-		fmt.Fprintf(e.stderr, "Error: %s\n  on %s line %d\n\n", p.Text, p.Pos.File, p.Pos.Line)
-		return
+	if errors.As(err, &p) {
+		d.Pos, d.Snippet = p.Pos, sourceLine(p.Pos)
 	}
-	fmt.Fprintf(e.stderr, "Error: %v\n", err)
+	fmt.Fprintln(e.stderr, d.String())
+}
+
+// sourceLine is the line of a template at pos, or empty if it cannot be read any more.
+func sourceLine(pos template.Pos) string {
+	data, err := os.ReadFile(pos.File)
+	if err != nil || pos.Line < 1 {
+		return ""
+	}
+	all := strings.Split(string(data), "\n")
+	return all[min(pos.Line, len(all))-1]
 }
 
 // readInputs hashes the files that each plan names.
@@ -102,7 +112,7 @@ func readInputs(plans []build.Plan, parts build.Parts) error {
 			plans[i].Inputs, err = inputs.Collect(plans[i].Cwd, names)
 		}
 		if err != nil {
-			errs = errors.Join(errs, fmt.Errorf("%s: %w", plans[i].Label, err))
+			errs = errors.Join(errs, fmt.Errorf("%s: a file that the template names: %w (relative names start at %s)", plans[i].Label, err, plans[i].Cwd))
 		}
 	}
 	return errs

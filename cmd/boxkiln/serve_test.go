@@ -155,18 +155,21 @@ func TestTokens(t *testing.T) {
 		t.Errorf("a submission without token: %s: %s", res.Status, text)
 	}
 	b.env["BOXKILN_TOKEN"] = "bxk_wrong"
-	b.run(remote...).wants(t, exitFailed, "this needs a token")
+	b.run(remote...).wants(t, exitFailed, "the token is unknown, expired or revoked", "boxkiln token create")
 	b.env["BOXKILN_TOKEN"] = b.token("read", "reader")
 	b.run(remote...).wants(t, exitFailed, `the token "reader" has scope read, and this needs write`)
 	b.run("token", "ls", "--server", d.url).wants(t, exitFailed, "needs admin")
 
 	writer := b.write("token", b.token("write", "writer")+"\n")
-	b.run(append(remote, "--token-file", writer)...).wants(t, exitOK)
+	// The medium lies on the daemon's host, which whoever may only submit builds must not read.
+	b.run(append(remote, "--token-file", writer)...).wants(t, exitFailed, "iso_url names a file of the daemon's host", "admin token")
+	admin := b.write("admin", b.token("admin", "chief")+"\n")
+	b.run(append(remote, "--token-file", admin)...).wants(t, exitOK)
 	if !b.exists("out/packer-solo") {
 		t.Error("the output of a build over TCP did not come home")
 	}
 	b.run("token", "revoke", "writer").wants(t, exitOK)
-	b.run(append(remote, "-force", "--token-file", writer)...).wants(t, exitFailed, "this needs a token")
+	b.run(append(remote, "-force", "--token-file", writer)...).wants(t, exitFailed, "unknown, expired or revoked")
 
 	b.env["BOXKILN_TOKEN"] = offline
 	b.run("token", "ls", "--json", "--server", d.url).wants(t, exitOK, `"before"`, `"reader"`)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -37,8 +38,15 @@ func runValidate(env *environment, o templateOptions, path string, syntaxOnly bo
 		_, err := fmt.Fprintln(env.stdout, "Syntax-only check passed. Everything looks okay.")
 		return err
 	}
-	plans, unbuilt, err := env.plans(t, parts, build.PlanOptions{Cwd: t.Dir, Options: build.Options{OnError: build.OnErrorCleanup}})
+	cwd, err := os.Getwd()
 	if err != nil {
+		return err
+	}
+	plans, unbuilt, err := env.plans(t, parts, build.PlanOptions{Cwd: cwd, Options: build.Options{OnError: build.OnErrorCleanup}})
+	if err != nil {
+		return err
+	}
+	if err := readInputs(plans, parts); err != nil {
 		return err
 	}
 	for _, text := range unbuilt {

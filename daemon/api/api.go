@@ -137,8 +137,13 @@ func (s *Server) submit(c *gin.Context) {
 
 func (s *Server) list(c *gin.Context) {
 	f := store.Filter{Run: c.Query("run"), Box: c.Query("box"), Before: build.ID(c.Query("before"))}
-	for _, st := range c.QueryArray("state") {
-		f.States = append(f.States, build.State(st))
+	for _, text := range c.QueryArray("state") {
+		st, err := build.ParseState(text)
+		if err != nil {
+			s.fail(c, wire.Errorf(wire.CodeBadRequest, "%w", err))
+			return
+		}
+		f.States = append(f.States, st)
 	}
 	if text := c.Query("limit"); text != "" {
 		n, err := strconv.Atoi(text)

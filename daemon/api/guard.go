@@ -61,9 +61,7 @@ func Guard(tokens Checker) gin.HandlerFunc {
 		}
 		p, err := tokens.Check(ctx, token)
 		if err != nil {
-			if !errors.Is(err, auth.ErrRefused) {
-				_ = c.Error(err)
-			}
+			_ = c.Error(err) // only a route that needs a token answers with it
 			return
 		}
 		c.Request = c.Request.WithContext(context.WithValue(ctx, principalKey{}, p))
@@ -79,17 +77,24 @@ func principal(c *gin.Context) auth.Principal {
 func need(scope auth.Scope) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		p := principal(c)
+		const remedy = "make one on the daemon's host with `boxkiln token create --scope %s NAME` and set BOXKILN_TOKEN or --token-file"
+		last := c.Errors.Last()
 		switch {
-		case p.Scope == "" && len(c.Errors) > 0:
-			e := coded(c.Errors.Last().Err)
+		case p.Scope == "" && last != nil && errors.Is(last.Err, auth.ErrRefused):
+			unauthorized(c, wire.Errorf(wire.CodeUnauthorized, "%w: "+remedy, last.Err, scope))
+		case p.Scope == "" && last != nil:
+			e := coded(last.Err)
 			c.AbortWithStatusJSON(wire.Status[e.Code], wire.ErrorReply{Error: e})
 		case p.Scope == "":
-			c.Header("WWW-Authenticate", `Bearer realm="boxkiln"`)
-			c.AbortWithStatusJSON(http.StatusUnauthorized, wire.ErrorReply{Error: wire.Errorf(wire.CodeUnauthorized,
-				"this needs a token: make one on the daemon's host with `boxkiln token create --scope %s NAME` and set BOXKILN_TOKEN or --token-file", scope)})
+			unauthorized(c, wire.Errorf(wire.CodeUnauthorized, "this needs a token: "+remedy, scope))
 		case !p.Scope.Permits(scope):
 			c.AbortWithStatusJSON(http.StatusForbidden, wire.ErrorReply{Error: wire.Errorf(wire.CodeForbidden,
 				"the token %q has scope %s, and this needs %s", p.Name, p.Scope, scope)})
 		}
 	}
+}
+
+func unauthorized(c *gin.Context, e *wire.Error) {
+	c.Header("WWW-Authenticate", `Bearer realm="boxkiln"`)
+	c.AbortWithStatusJSON(http.StatusUnauthorized, wire.ErrorReply{Error: e})
 }

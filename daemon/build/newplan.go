@@ -13,6 +13,9 @@ import (
 	"github.com/boxkiln/boxkiln/template"
 )
 
+// PackerVersion is the version of Packer whose behaviour templates get.
+const PackerVersion = template.PackerVersion
+
 // PlanOptions are what a plan depends on besides the template.
 type PlanOptions struct {
 	Cwd         string // absolute

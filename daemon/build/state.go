@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -40,6 +42,19 @@ const (
 	// Interrupted: the daemon died while the build ran.
 	Interrupted State = "interrupted"
 )
+
+// States lists all states, in the order of a build's life.
+func States() []State {
+	return []State{Queued, Running, Canceling, Succeeded, Failed, Errored, Canceled, Interrupted}
+}
+
+// ParseState reads the name of a state.
+func ParseState(s string) (State, error) {
+	if !slices.Contains(States(), State(s)) {
+		return "", fmt.Errorf("%q is not a state of a build: use one of %v", s, States())
+	}
+	return State(s), nil
+}
 
 // Final tells whether a build in this state has ended.
 func (s State) Final() bool {

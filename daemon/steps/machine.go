@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
@@ -24,6 +25,9 @@ func (t *Set) createMachine(ctx context.Context, s *build.Session) error {
 	}
 	s.Log.Say("Creating the machine %s (%d CPUs, %d MiB, %s)", spec.Name, spec.CPUs, spec.MemoryMiB, firmwareName(spec))
 	machine, err := s.Driver.Create(ctx, spec)
+	if errors.Is(err, hypervisor.ErrUnreachable) { // nothing was made, and the reaper could not ask either
+		err = errors.Join(err, s.Ledger.Release(ctx, row))
+	}
 	if err != nil {
 		return build.OurFault(err)
 	}

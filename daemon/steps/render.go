@@ -11,9 +11,6 @@ import (
 	"github.com/boxkiln/boxkiln/provisioners"
 )
 
-// packerVersion is the version of Packer whose behaviour templates may ask for with packer_version.
-const packerVersion = "1.11.0"
-
 // vars are the build's values as far as they are known.
 func (t *Set) vars(s *build.Session) provisioners.Vars {
 	p := s.Plan
@@ -54,7 +51,7 @@ func (t *Set) renderer(s *build.Session) func(text string, data map[string]strin
 	c := &interpolate.Context{
 		Now: t.Now(), NewUUID: uuid.NewString,
 		BuildName: v.BuildName, BuildType: v.BuilderType,
-		Dir: s.Plan.Cwd, TemplateDir: s.Plan.TemplateDir, PackerVersion: packerVersion,
+		Dir: s.Plan.Cwd, TemplateDir: s.Plan.TemplateDir, PackerVersion: build.PackerVersion,
 		Build: map[string]string{
 			"ID": v.ID, "Host": v.Host, "Port": strconv.Itoa(v.Port), "User": v.User, "Password": v.Password,
 			"ConnType": v.ConnType, "PackerRunUUID": v.RunUUID, "PackerHTTPAddr": v.HTTPAddr(),

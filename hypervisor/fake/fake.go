@@ -79,12 +79,15 @@ func NewHost(root string, opts Options) (*Host, error) {
 	if err := os.MkdirAll(root, 0o711); err != nil {
 		return nil, err
 	}
+	if err := fsx.Sweep(root); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), recordSuffix) || strings.HasPrefix(e.Name(), fsx.TempPrefix) {
+		if !strings.HasSuffix(e.Name(), recordSuffix) {
 			continue
 		}
 		r, err := readRecord(filepath.Join(root, e.Name()))

@@ -1,6 +1,10 @@
 package libvirt
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/boxkiln/boxkiln/hypervisor"
+)
 
 // ConnectError says that a connection to libvirt cannot be had.
 type ConnectError struct {
@@ -13,5 +17,5 @@ func (e *ConnectError) Error() string {
 	return fmt.Sprintf("no connection to libvirt at %s: %v: %s", e.URI, e.Err, e.Remedy)
 }
 
-// Unwrap returns libvirt's own error.
-func (e *ConnectError) Unwrap() error { return e.Err }
+// Unwrap returns hypervisor.ErrUnreachable and libvirt's own error.
+func (e *ConnectError) Unwrap() []error { return []error{hypervisor.ErrUnreachable, e.Err} }

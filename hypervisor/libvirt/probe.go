@@ -40,8 +40,8 @@ func (d *Driver) Probe(ctx context.Context) (hypervisor.Capabilities, error) {
 		caps.Problems = append(caps.Problems, hypervisor.Problem{
 			What: "/dev/kvm opens but the processor shows neither vmx nor svm; guests hang under it, and libvirtd asks QEMU again " +
 				"at every start, which can take more than a minute",
-			Remedy: "start libvirtd where it does not see the device: " +
-				"unshare -m --propagation private sh -c 'mount --bind /dev/null /dev/kvm; exec libvirtd -d'",
+			Remedy: "start libvirtd where it cannot open the device: mknod -m 000 /run/no-kvm c 0 0; " +
+				"unshare -m --propagation private sh -c 'mount --bind /run/no-kvm /dev/kvm; exec libvirtd -d' (under systemd: InaccessiblePaths=/dev/kvm)",
 		})
 	}
 	return caps, nil
