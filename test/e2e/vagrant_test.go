@@ -58,7 +58,7 @@ func (v *vagrant) boots(want string) {
 	v.t.Helper()
 	v.run("box", "add", v.box, "--provider", "libvirt")
 	progress(v.t, "vagrant box add is done")
-	v.t.Cleanup(v.remove)
+	defer v.remove()
 	v.run("up", "--provider=libvirt")
 	progress(v.t, "vagrant up is done")
 	if got := v.run("ssh", "-c", "cat /etc/boxkiln-demo"); !strings.Contains(got, want) {
