@@ -39,6 +39,9 @@ type Builds struct {
 	now     func() time.Time
 	queue   *queue.Queue // set once, before the first submission
 
+	submitting sync.RWMutex // held for reading by submissions
+	retired    bool         // guarded by submitting: no more of them
+
 	mu   sync.Mutex
 	live map[build.ID]*live
 }
@@ -60,6 +63,11 @@ func (b *Builds) Submit(ctx context.Context, who auth.Principal, req wire.Submit
 			return nil, err
 		}
 	}
+	b.submitting.RLock()
+	defer b.submitting.RUnlock()
+	if b.retired {
+		return nil, wire.Errorf(wire.CodeStopping, "this daemon is ending; try again")
+	}
 	var records []build.Record
 	for i := range req.Plans {
 		r, err := b.submit(ctx, &req.Plans[i], req.Parallel)
@@ -74,6 +82,23 @@ func (b *Builds) Submit(ctx context.Context, who auth.Principal, req wire.Submit
 	}
 	b.queue.Wake()
 	return records, nil
+}
+
+// retire waits until no build is left and takes no more from then on: what is accepted, is built.
+func (b *Builds) retire(ctx context.Context) error {
+	for {
+		if err := b.queue.Idle(ctx); err != nil {
+			return err
+		}
+		b.submitting.Lock()
+		b.mu.Lock()
+		b.retired = len(b.live) == 0
+		b.mu.Unlock()
+		b.submitting.Unlock()
+		if b.retired {
+			return nil
+		}
+	}
 }
 
 // check refuses what could never run, before anything is kept.

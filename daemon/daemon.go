@@ -208,8 +208,8 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Idle waits until no build runs and none waits.
-func (d *Daemon) Idle(ctx context.Context) error { return d.queue.Idle(ctx) }
+// Retire waits until no build runs and none waits, and then takes no more: the daemon can end without losing one.
+func (d *Daemon) Retire(ctx context.Context) error { return d.builds.retire(ctx) }
 
 // Close gives the data directory back.
 func (d *Daemon) Close() error {

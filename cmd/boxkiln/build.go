@@ -105,8 +105,8 @@ func runBuild(ctx context.Context, env *environment, o *buildOptions, path strin
 	return err
 }
 
-// buildPlans builds with the daemon that is meant, or one of its own. The daemon of another build may end between its
-// answer and the submission; then the next one is asked.
+// buildPlans builds with the daemon that is meant, or one of its own. The daemon of another build may end before it has
+// taken the plans; then the next one is asked.
 func buildPlans(ctx context.Context, env *environment, o *buildOptions, plans []build.Plan) error {
 	for try := 0; ; try++ {
 		c, done, err := env.buildDaemon(ctx)
@@ -114,10 +114,19 @@ func buildPlans(ctx context.Context, env *environment, o *buildOptions, plans []
 			return err
 		}
 		err = errors.Join(follow(ctx, env, c, o, plans), done())
-		if !errors.Is(err, client.ErrNoDaemon) || try >= joinTries {
+		if !isEnding(err) || try >= joinTries {
+			return err
+		}
+		if err := pauseToJoin(ctx); err != nil {
 			return err
 		}
 	}
+}
+
+// isEnding tells a daemon that has gone, or takes no more builds, from other errors of a submission.
+func isEnding(err error) bool {
+	var refused *wire.Error
+	return errors.Is(err, client.ErrNoDaemon) || errors.As(err, &refused) && refused.Code == wire.CodeStopping
 }
 
 // follow submits the plans and shows the builds until they have ended. The first interrupt cancels the builds and waits

@@ -163,11 +163,18 @@ func (e *environment) startOrJoin(ctx context.Context, c *client.Client) (func()
 		if _, infoErr := c.Info(ctx); infoErr == nil {
 			return func() error { return nil }, nil
 		}
-		select {
-		case <-time.After(joinPause):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := pauseToJoin(ctx); err != nil {
+			return nil, err
 		}
+	}
+}
+
+func pauseToJoin(ctx context.Context) error {
+	select {
+	case <-time.After(joinPause):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 
@@ -201,8 +208,8 @@ func (e *environment) ownDaemon(ctx context.Context) (func() error, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return func() error {
-		idle := d.Idle(serveCtx)
+		retired := d.Retire(serveCtx)
 		stop()
-		return errors.Join(idle, <-ended, d.Close())
+		return errors.Join(retired, <-ended, d.Close())
 	}, nil
 }
