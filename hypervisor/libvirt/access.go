@@ -23,13 +23,24 @@ func (a account) reachable(path string) error {
 			return err
 		}
 		if !a.may(info, 1) {
-			return fmt.Errorf("QEMU runs as uid %d and cannot pass through the folder %q (mode %04o) to %q: "+
-				"run chmod o+x %q, or keep the data elsewhere with --data DIR", a.uid, dir, info.Mode().Perm(), path, dir)
+			return &shutOutError{uid: a.uid, folder: dir, mode: info.Mode().Perm(), path: path}
 		}
 		if dir == filepath.Dir(dir) {
 			return nil
 		}
 	}
+}
+
+// shutOutError says that QEMU's account cannot pass through a folder.
+type shutOutError struct {
+	uid          uint32
+	folder, path string
+	mode         fs.FileMode
+}
+
+func (e *shutOutError) Error() string {
+	return fmt.Sprintf("QEMU runs as uid %d and cannot pass through the folder %q (mode %04o) to %q: "+
+		"run chmod o+x %q, or keep the data elsewhere with --data DIR", e.uid, e.folder, e.mode, e.path, e.folder)
 }
 
 // may tells whether the account has the permission bits (4 read, 2 write, 1 search) by the file's mode. Access lists are

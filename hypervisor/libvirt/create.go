@@ -142,7 +142,14 @@ func (d *Driver) prepare(ctx context.Context, facts hostFacts, spec hypervisor.S
 		return h, err
 	}
 	if err := d.admit(facts, spec); err != nil {
-		return h, err
+		var out *shutOutError
+		if os.Getuid() != 0 || !errors.As(err, &out) {
+			return h, err
+		}
+		// Root's own folders, such as /root, are closed to libvirt-qemu. Packer's QEMU would run as root there, and so
+		// does this one machine's.
+		facts.qemu, h.asRoot = nil, true
+		h.reason += fmt.Sprintf("; QEMU runs as root, because uid %d cannot pass through %s (chmod o+x opens it)", out.uid, out.folder)
 	}
 	h.asIs = func(path string) bool {
 		return filepath.Dir(path) != spec.Dir && facts.qemu != nil && facts.qemu.reads(path)

@@ -48,6 +48,9 @@ func (hw *hardware) domain() (*libvirtxml.Domain, error) {
 	if hw.kvm {
 		d.Type = "kvm"
 	}
+	if hw.host.asRoot {
+		d.SecLabel = []libvirtxml.DomainSecLabel{{Type: "static", Model: "dac", Relabel: "yes", Label: "+0:+0"}}
+	}
 	return d, nil
 }
 

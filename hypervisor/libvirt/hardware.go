@@ -23,6 +23,7 @@ type host struct {
 	kvm      bool
 	reason   string // why kvm, or why not
 	uuid     string
+	asRoot   bool // QEMU must run as root to get at the machine's files
 	flash    flash
 	models   models
 	// asIs tells whether QEMU can read a file without libvirt changing its owner.
