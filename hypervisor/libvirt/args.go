@@ -18,7 +18,7 @@ func LibvirtGroups() []any { return append(QemuGroups(), LibvirtArgs{}) }
 type HardwareArgs struct {
 	Accelerator string     `json:"accelerator" doc:"kvm, tcg or none (the same as tcg). Default: kvm where it works, otherwise tcg." guest:"no"`
 	MachineType string     `json:"machine_type" doc:"Machine of QEMU: pc, q35, virt or a versioned one. Default pc; virt on arm64." guest:"yes"`
-	CPUModel    string     `json:"cpu_model" doc:"Processor as QEMU's -cpu takes it, such as host or qemu64,+ssse3. Default: all that the accelerator has." guest:"yes"`
+	CPUModel    string     `json:"cpu_model" doc:"Processor as QEMU's -cpu takes it, such as host or qemu64,+ssse3. Default: the host under KVM, qemu64 emulated; RHEL 9 and its kin need more, such as max." guest:"yes"`
 	CPUs        int        `json:"cpus" doc:"Number of processors. Default 1, or sockets x cores x threads." guest:"yes"`
 	Sockets     int        `json:"sockets" doc:"Processor sockets." guest:"yes"`
 	Cores       int        `json:"cores" doc:"Cores per socket." guest:"yes"`
