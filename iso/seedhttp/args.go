@@ -13,7 +13,7 @@ import (
 // Args are the template's arguments for the files that a guest fetches over HTTP.
 type Args struct {
 	Directory       string            `json:"http_directory" doc:"Directory whose files the guest may fetch over HTTP. Not together with http_content."`
-	Content         map[string]string `json:"http_content" doc:"Files that the guest may fetch over HTTP, by path. Not together with http_directory."`
+	Content         map[string]string `json:"http_content" doc:"Files that the guest may fetch over HTTP, by path; they may hold {{ .SSHPublicKey }}. Not together with http_directory." arg:"late"`
 	PortMin         int               `json:"http_port_min" doc:"Lowest port of the HTTP server. Without http_port_min and http_port_max the system chooses a free port."`
 	PortMax         int               `json:"http_port_max" doc:"Highest port of the HTTP server; the same as http_port_min for a fixed port."`
 	BindAddress     string            `json:"http_bind_address" doc:"IP address that the HTTP server listens on. Default: the one that only the guest reaches."`
