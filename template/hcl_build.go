@@ -142,19 +142,19 @@ func (h *hclLoader) useSources(b *buildBlock, a *hcl.Attribute, ctx *hcl.EvalCon
 		h.report.errorf(position(a.Expr.Range()), "write sources = [\"source.type.name\"]", "sources must be a list of strings")
 		return false
 	}
-	places := hcl.Range{}
 	exprs, diags := hcl.ExprList(a.Expr)
 	for i, e := range v.AsValueSlice() {
-		if places = a.Expr.Range(); !diags.HasErrors() && i < len(exprs) {
-			places = exprs[i].Range()
+		place := a.Expr.Range()
+		if !diags.HasErrors() && i < len(exprs) {
+			place = exprs[i].Range()
 		}
 		reference, isText := asString(e)
 		if !isText {
-			h.report.errorf(position(places), "write \"source.type.name\"", "a source is named by a string")
+			h.report.errorf(position(place), "write \"source.type.name\"", "a source is named by a string")
 			ok = false
 			continue
 		}
-		ok = h.use(b, reference, sourceUse{at: position(places)}) && ok
+		ok = h.use(b, reference, sourceUse{at: position(place)}) && ok
 	}
 	return ok
 }

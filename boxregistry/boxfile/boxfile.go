@@ -132,7 +132,7 @@ func checkName(name string, longest int) error {
 	drive := len(name) >= 2 && name[1] == ':' && unicode.IsLetter(rune(name[0]))
 	switch {
 	case len(name) > longest:
-		return fmt.Errorf("the name of an entry has %d bytes, more than %d: %.60q...", len(name), longest, name)
+		return fmt.Errorf("the name of an entry has %d bytes, more than %d; it begins with %.60q", len(name), longest, name)
 	case !fs.ValidPath(name) || name == ".", strings.Contains(name, `\`), drive:
 		return fmt.Errorf("the name of an entry leads out of the box: %q", name)
 	case strings.ContainsFunc(name, unicode.IsControl):

@@ -117,5 +117,3 @@ func readInputs(plans []build.Plan, parts build.Parts) error {
 	}
 	return errs
 }
-
-func lines(text []string) string { return strings.Join(text, "\n") }

@@ -2,9 +2,7 @@ package steps
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 
@@ -124,6 +122,3 @@ func trimSlash(path string) string {
 	}
 	return path
 }
-
-// isMissing tells a path that the template did not name.
-func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

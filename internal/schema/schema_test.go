@@ -41,7 +41,7 @@ type machine struct {
 	Any      json.RawMessage   `json:"custom" doc:"Anything."`
 	NICs     []nic             `json:"network_interface" doc:"A card." arg:"block"`
 	Extra    *nic              `json:"extra" doc:"One more." arg:"block"`
-	internal int
+	_        int               // not exported: no argument
 }
 
 func block() *schema.Block { return schema.New("qemu", "A test.", media{}, machine{}, &shared{}) }

@@ -120,6 +120,7 @@ func rsaDecrypt(text, pem string) (cty.Value, error) {
 	if !ok {
 		return cty.NilVal, errors.New("rsadecrypt: the private key is not an RSA key")
 	}
+	//lint:ignore SA1019 it is what rsadecrypt means in Packer and Terraform; nobody but the template's author sees the outcome
 	out, err := rsa.DecryptPKCS1v15(rand.Reader, key, b)
 	if err != nil {
 		return cty.NilVal, errors.New("rsadecrypt: the text was not encrypted for this key")

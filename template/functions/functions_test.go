@@ -298,6 +298,7 @@ func TestRSADecrypt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	//lint:ignore SA1019 the counterpart of what rsadecrypt undoes
 	secret, err := rsa.EncryptPKCS1v15(rand.Reader, &key.PublicKey, []byte("hush"))
 	if err != nil {
 		t.Fatal(err)
