@@ -2,7 +2,6 @@ package steps
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"image/png"
 	"io"
@@ -13,10 +12,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/fsx"
-	"github.com/boxkiln/boxkiln/provisioners"
 )
-
-func asExit(err error, target **provisioners.ExitError) bool { return errors.As(err, target) }
 
 // Evidence is an error with what was seen of the machine when it happened.
 type Evidence struct {

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -212,7 +213,7 @@ func (t *Set) runShutdown(ctx context.Context, s *build.Session, command string)
 	select {
 	case err := <-done:
 		var exit *provisioners.ExitError
-		if asExit(err, &exit) && exit.Status > 0 {
+		if errors.As(err, &exit) && exit.Status > 0 {
 			s.Log.Message("%v; waiting for the machine all the same", err)
 		}
 		return nil

@@ -3,8 +3,8 @@ package steps
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -36,7 +36,11 @@ func (t *Set) serveSeed(ctx context.Context, s *build.Session) error {
 		return fmt.Errorf("find out where the guest sees this host: %w", err)
 	}
 	cfg := seedhttp.Config{Now: t.Now, Log: func(r seedhttp.Request) { s.Log.Seed(seedLine(r)) }}
-	if cfg.Addr, err = bindAddress(args, bind); err != nil {
+	guestFacing, err := netip.ParseAddr(bind)
+	if err != nil {
+		return build.OurFault(fmt.Errorf("driver %s has the seed server listen on %q: %w", s.Driver.Name(), bind, err))
+	}
+	if cfg.Addr, err = args.BindAddr(guestFacing); err != nil {
 		return err
 	}
 	cfg.PortMin, cfg.PortMax = args.Ports()
@@ -80,45 +84,6 @@ func seedHost(ctx context.Context, s *build.Session) (bind, seen string, err err
 	return loopback, userNetHost, nil
 }
 
-// bindAddress is the template's own choice, or the address that the driver gave.
-func bindAddress(args seedhttp.Args, bind string) (netip.Addr, error) {
-	switch {
-	case args.BindAddress != "":
-		bind = args.BindAddress
-	case args.Interface != "":
-		return interfaceAddress(args.Interface)
-	}
-	addr, err := netip.ParseAddr(bind)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("http_bind_address %q is no IP address", bind)
-	}
-	return addr, nil
-}
-
-func interfaceAddress(name string) (netip.Addr, error) {
-	ifc, err := net.InterfaceByName(name)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("http_interface %q: %w", name, err)
-	}
-	addrs, err := ifc.Addrs()
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("http_interface %q: %w", name, err)
-	}
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
-			return p.Addr(), nil
-		}
-	}
-	return netip.Addr{}, fmt.Errorf("http_interface %q has no IPv4 address", name)
-}
-
 func seedLine(r seedhttp.Request) string {
-	return fmt.Sprintf("%s /%s: %d, %d bytes", r.Method, trimSlash(r.Path), r.Status, r.Bytes)
-}
-
-func trimSlash(path string) string {
-	for len(path) > 0 && path[0] == '/' {
-		path = path[1:]
-	}
-	return path
+	return fmt.Sprintf("%s /%s: %d, %d bytes", r.Method, strings.TrimLeft(r.Path, "/"), r.Status, r.Bytes)
 }
