@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/fake"
 	"github.com/boxkiln/boxkiln/hypervisor/libvirt"
+	"github.com/boxkiln/boxkiln/internal/leaktest"
 	"github.com/boxkiln/boxkiln/internal/schema"
 )
 
@@ -30,7 +29,7 @@ func TestMain(m *testing.M) {
 	if root := os.Getenv(asCommand); root != "" {
 		os.Exit(command(root))
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // command is main with another table of parts.

@@ -12,16 +12,15 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/interpolate"
+	"github.com/boxkiln/boxkiln/internal/leaktest"
 	"github.com/boxkiln/boxkiln/internal/schema"
 	"github.com/boxkiln/boxkiln/provisioners"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // outputs places everything below a directory.
 type outputs string

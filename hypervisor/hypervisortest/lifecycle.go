@@ -172,8 +172,8 @@ func testWaitCancelled(t *testing.T, r run) {
 		if !errors.Is(err, stop) && !errors.Is(err, context.Canceled) || errors.Is(err, hypervisor.ErrCrashed) {
 			t.Errorf("cancelled Wait: %v; want the cause of the cancellation", err)
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("a cancelled Wait did not return within 10 s")
+	case <-time.After(time.Minute):
+		t.Fatal("a cancelled Wait did not return within a minute")
 	}
 	r.wantState(t, m, hypervisor.Running)
 }

@@ -34,7 +34,7 @@ type Suite struct {
 	GuestPort int
 	// ACPI says that the guest of Lasting powers itself off when it is asked to.
 	ACPI bool
-	// Timeout bounds each test; 60 s if it is 0.
+	// Timeout bounds each test; 5 min if it is 0.
 	Timeout time.Duration
 	// Parallel runs the tests at the same time.
 	Parallel bool
@@ -86,7 +86,7 @@ type run struct {
 func (s Suite) start(t *testing.T) run {
 	timeout := s.Timeout
 	if timeout == 0 {
-		timeout = time.Minute
+		timeout = 5 * time.Minute
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	t.Cleanup(cancel)
@@ -101,7 +101,7 @@ func (r run) create(t *testing.T, spec hypervisor.Spec) hypervisor.Machine {
 		t.Fatalf("Create: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), time.Minute)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), 5*time.Minute)
 		defer cancel()
 		if err := m.Destroy(ctx); err != nil {
 			t.Errorf("Destroy when the test ended: %v", err)

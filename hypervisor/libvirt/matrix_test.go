@@ -23,7 +23,7 @@ import (
 	"github.com/boxkiln/boxkiln/hypervisor"
 )
 
-const guestTimeout = 5 * time.Minute
+const guestTimeout = 15 * time.Minute
 
 // rig is a driver with machines that end with the test.
 type rig struct {

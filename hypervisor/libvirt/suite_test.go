@@ -12,25 +12,25 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/hypervisortest"
+	"github.com/boxkiln/boxkiln/internal/leaktest"
 )
 
 func TestMain(m *testing.M) {
 	// libvirt's event loop runs as long as the process.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/boxkiln/boxkiln/hypervisor/libvirt.runEvents"))
+	leaktest.Main(m, goleak.IgnoreAnyFunction("github.com/boxkiln/boxkiln/hypervisor/libvirt.runEvents"))
 }
 
 // needLibvirt skips a test where the system's libvirtd does not answer; under BOXKILN_REQUIRE_TOOLS it fails instead.
 func needLibvirt(t *testing.T) {
 	t.Helper()
 	d := newDriver(t, "probe")
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), guestTimeout)
 	defer cancel()
 	caps, err := d.Probe(ctx)
 	if err == nil && caps.Available {
@@ -116,7 +116,7 @@ func TestConformance(t *testing.T) {
 		},
 		Crash:     func(t *testing.T, m hypervisor.Machine) { killQEMU(t, m.Handle().Name) },
 		GuestPort: 22,
-		Timeout:   5 * time.Minute,
+		Timeout:   guestTimeout,
 		Parallel:  true,
 	}.Run(t)
 }

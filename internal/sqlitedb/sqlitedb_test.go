@@ -13,10 +13,11 @@ import (
 	"testing/fstest"
 
 	"github.com/mattn/go-sqlite3"
-	"go.uber.org/goleak"
+
+	"github.com/boxkiln/boxkiln/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func open(t *testing.T) *DB {
 	t.Helper()

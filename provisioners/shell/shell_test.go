@@ -14,14 +14,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
+	"github.com/boxkiln/boxkiln/internal/leaktest"
 	"github.com/boxkiln/boxkiln/internal/schema"
 	"github.com/boxkiln/boxkiln/provisioners"
 	"github.com/boxkiln/boxkiln/provisioners/guesttest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestArgsCanBeDescribed(t *testing.T) {
 	t.Parallel()

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"golang.org/x/crypto/ssh"
 
+	"github.com/boxkiln/boxkiln/internal/leaktest"
 	"github.com/boxkiln/boxkiln/internal/schema"
 	"github.com/boxkiln/boxkiln/internal/sshtest"
 	"github.com/boxkiln/boxkiln/provisioners"
@@ -18,7 +18,7 @@ import (
 	"github.com/boxkiln/boxkiln/provisioners/sshguest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // config logs in to srv quickly.
 func config(change func(*sshguest.Config)) sshguest.Config {
