@@ -19,6 +19,23 @@ const (
 	EventSeed     EventKind = "seed"     // the guest fetched something from the seed server
 	EventArtifact EventKind = "artifact" // a line of the summary: what the build made
 	EventQuestion EventKind = "question" // the build waits for an answer (on-error=ask, debug, breakpoint)
+	EventMark     EventKind = "mark"     // a moment of the timeline that is no step: powered on, port open, login ...
+)
+
+// Mark names a moment of a build's timeline.
+type Mark string
+
+// The marks, in the order of a build that meets them all.
+const (
+	MarkMedia     Mark = "media ready"
+	MarkPoweredOn Mark = "powered on"
+	MarkThawed    Mark = "thawed" // a checkpoint runs on as this build's machine
+	MarkTyped     Mark = "boot command typed"
+	MarkAddress   Mark = "address known"
+	MarkPortOpen  Mark = "port open"
+	MarkBanner    Mark = "banner"
+	MarkLogin     Mark = "login"
+	MarkFrozen    Mark = "frozen" // a checkpoint was made
 )
 
 // Event is one thing that happened in a build. The log of a build is the list of its events.
@@ -28,6 +45,8 @@ type Event struct {
 	// Label is the build as its user names it: "qemu.debian".
 	Label string `json:"label"`
 	Text  string `json:"text,omitempty"`
+	// Mark names the moment of an EventMark.
+	Mark Mark `json:"mark,omitempty"`
 	// Step names the step that an EventStep or EventQuestion is about.
 	Step  string    `json:"step,omitempty"`
 	Phase StepPhase `json:"phase,omitempty"`
@@ -48,6 +67,8 @@ const (
 	StepBegan  StepPhase = "began"
 	StepDone   StepPhase = "done"
 	StepFailed StepPhase = "failed"
+	// StepCached: it was not run, because what it makes was kept by an earlier build; the event's text says how old that is.
+	StepCached StepPhase = "cached"
 )
 
 // Sink takes the events of one build, in order. Emit never blocks on a reader.
@@ -84,6 +105,9 @@ func (l Log) Error(format string, args ...any) {
 
 // Seed tells a request of the guest to the seed server.
 func (l Log) Seed(text string) { l.emit(Event{Kind: EventSeed, Text: text}) }
+
+// Mark tells a moment of the timeline; detail may be empty.
+func (l Log) Mark(m Mark, detail string) { l.emit(Event{Kind: EventMark, Mark: m, Text: detail}) }
 
 // Artifact tells a line of the summary.
 func (l Log) Artifact(text string) { l.emit(Event{Kind: EventArtifact, Text: text}) }

@@ -42,6 +42,8 @@ type Session struct {
 
 	mu        sync.Mutex
 	abort     context.CancelCauseFunc
+	machine   hypervisor.Machine // what CurrentMachine tells
+	guest     provisioners.Guest // what CurrentGuest tells
 	expectOff bool
 	closers   []io.Closer
 }
@@ -107,13 +109,42 @@ func (s *Session) CloseAtEnd(c io.Closer) {
 func (s *Session) closeAll() error {
 	s.mu.Lock()
 	closers := s.closers
-	s.closers = nil
+	s.closers, s.machine, s.guest = nil, nil, nil
 	s.mu.Unlock()
 	var errs error
 	for i := len(closers) - 1; i >= 0; i-- {
 		errs = errors.Join(errs, protect("a close at the end of the build", closers[i].Close))
 	}
 	return errs
+}
+
+// SetMachine makes m the machine of the build. Steps read the field; goroutines beside them ask CurrentMachine.
+func (s *Session) SetMachine(m hypervisor.Machine) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Machine, s.machine = m, m
+}
+
+// CurrentMachine is the machine for goroutines beside the steps, such as those that show its screen; nil before there is
+// one and after the build's end.
+func (s *Session) CurrentMachine() hypervisor.Machine {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.machine
+}
+
+// SetGuest makes g the guest of the build. Steps read the field; goroutines beside them ask CurrentGuest.
+func (s *Session) SetGuest(g provisioners.Guest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Guest, s.guest = g, g
+}
+
+// CurrentGuest is the guest for goroutines beside the steps; nil before a login and after the build's end.
+func (s *Session) CurrentGuest() provisioners.Guest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.guest
 }
 
 // Resource makes a row for the ledger that belongs to this attempt.

@@ -35,7 +35,7 @@ func (t *Set) waitGuest(ctx context.Context, s *build.Session) error {
 	if err != nil {
 		return err
 	}
-	s.Guest = guest
+	s.SetGuest(guest)
 	s.CloseAtEnd(guest)
 	s.Reached, _ = reached.Load().(string) // not stored if the template says ssh_host
 	s.Log.Say("Connected to SSH!")

@@ -31,7 +31,7 @@ func (t *Set) createMachine(ctx context.Context, s *build.Session) error {
 	if err != nil {
 		return build.OurFault(err)
 	}
-	s.Machine = machine
+	s.SetMachine(machine)
 	if err := machine.Start(ctx); err != nil {
 		return build.OurFault(fmt.Errorf("start the machine: %w", err))
 	}
