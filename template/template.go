@@ -154,4 +154,7 @@ type PostProcessor struct {
 }
 
 // Use tells that an argument's value differs in every run, and by which function, such as timestamp.
-type Use struct{ Arg, Function string }
+type Use struct {
+	Arg      string `json:"arg"`
+	Function string `json:"function"`
+}

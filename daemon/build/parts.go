@@ -45,6 +45,8 @@ type ProvisionerKind struct {
 type PostKind struct {
 	Schema *schema.Block
 	New    PostFactory
+	// Pure says that it only makes files out of files: without it the artifact is made anew in every build.
+	Pure   bool
 	Check  func(args json.RawMessage) error
 	Inputs func(args json.RawMessage) ([]string, error)
 }

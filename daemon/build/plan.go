@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/schema"
 	"github.com/boxkiln/boxkiln/iso"
 	"github.com/boxkiln/boxkiln/iso/seedhttp"
 	"github.com/boxkiln/boxkiln/provisioners"
+	"github.com/boxkiln/boxkiln/template"
 )
 
 // PlanFormat is the version of the JSON form of a Plan. A daemon refuses plans of another one.
@@ -43,11 +45,14 @@ type Plan struct {
 	DiskImage    bool                  `json:"disk_image,omitempty"`
 	Output       hypervisor.OutputArgs `json:"output"`
 	Publish      PublishArgs           `json:"publish"`
+	Cache        CacheArgs             `json:"cache"`
 	Provisioners []ProvisionPlan       `json:"provisioners,omitempty"`
 	ErrorCleanup *ProvisionPlan        `json:"error_cleanup,omitempty"`
 	Post         [][]PostPlan          `json:"post,omitempty"`
 	Options      Options               `json:"options"`
 	Inputs       []Input               `json:"inputs,omitempty"`
+	// Volatile are the source's arguments whose value differs in every run.
+	Volatile []template.Use `json:"volatile,omitempty"`
 	// Secrets are the values that no log, event or file may show. They are sealed apart from the plan.
 	Secrets []string `json:"secrets,omitempty"`
 	// Private are sealed as Secrets are, but may show in logs: passwords such as "vagrant" are ordinary words.
@@ -74,6 +79,12 @@ type PublishArgs struct {
 	Smoke       bool   `json:"smoke" doc:"Boot the packed box once and log in before it is released." guest:"no"`
 }
 
+// CacheArgs say whether the stages of a source may be kept and used again, and for how long.
+type CacheArgs struct {
+	Cache       *bool           `json:"cache" doc:"Keep stages of the build and use them again. Default true." guest:"no"`
+	CacheMaxAge schema.Duration `json:"cache_max_age" doc:"How old a kept stage may be to be used again, such as \"24h\" (the default)." guest:"no"`
+}
+
 // ProvisionPlan is one provisioner of a plan.
 type ProvisionPlan struct {
 	Type            string          `json:"type"`
@@ -83,6 +94,11 @@ type ProvisionPlan struct {
 	Timeout         time.Duration   `json:"timeout,omitempty"`
 	MaxRetries      int             `json:"max_retries,omitempty"`
 	ContinueOnError bool            `json:"continue_on_error,omitempty"`
+	// Cache is false if the provisioner must run in every build.
+	Cache       *bool         `json:"cache,omitempty"`
+	CacheMaxAge time.Duration `json:"cache_max_age,omitempty"` // 0: what holds for the source
+	// Volatile are the arguments whose value differs in every run.
+	Volatile []template.Use `json:"volatile,omitempty"`
 }
 
 // PostPlan is one post-processor of a chain.
@@ -91,6 +107,7 @@ type PostPlan struct {
 	Name              string          `json:"name,omitempty"`
 	Args              json.RawMessage `json:"args"`
 	KeepInputArtifact *bool           `json:"keep_input_artifact,omitempty"`
+	Volatile          []template.Use  `json:"volatile,omitempty"`
 }
 
 // Options are what the command line says about a build.
@@ -100,6 +117,12 @@ type Options struct {
 	OnError OnError `json:"on_error,omitempty"`
 	// Direct lets the daemon write outputs where the template wants them; set for a client of the daemon's own user.
 	Direct bool `json:"direct,omitempty"`
+	// NoCache names what is not to be cached: provisioners by name or type, sources by label; "*" is everything.
+	NoCache []string `json:"no_cache,omitempty"`
+	// Fresh makes every stage anew and keeps it.
+	Fresh bool `json:"fresh,omitempty"`
+	// CacheMaxAge is how old kept stages may be where the template does not say; 0 for DefaultCacheMaxAge.
+	CacheMaxAge time.Duration `json:"cache_max_age,omitempty"`
 }
 
 // OnError is what happens when a step fails. Meanings: packer build -on-error.
