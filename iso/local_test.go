@@ -54,7 +54,11 @@ func TestFreshLocalMediumIsNotSealed(t *testing.T) {
 	if err := os.WriteFile(path, []byte("one"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c := newTestCache(t)
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newTestCache(t, func(cfg *Config) { cfg.Now = info.ModTime })
 	src := Source{URLs: []string{path}, Checksum: "none"}
 	mustFetch(t, c, src)
 	if f := mustFetch(t, c, src); f.Cached {

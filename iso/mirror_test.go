@@ -96,6 +96,7 @@ func newTestCache(t *testing.T, mend ...func(*Config)) *Cache {
 		Dir:     filepath.Join(t.TempDir(), "media"),
 		Client:  &http.Client{Transport: transport},
 		Backoff: func(int) time.Duration { return time.Microsecond },
+		Stall:   time.Hour,
 	}
 	for _, f := range mend {
 		f(&cfg)

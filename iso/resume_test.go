@@ -106,6 +106,10 @@ func TestFetchStall(t *testing.T) {
 		return true
 	}
 	c := newTestCache(t, func(cfg *Config) { cfg.Stall = 100 * time.Millisecond })
+	c.cfg.Backoff = func(int) time.Duration {
+		c.cfg.Stall = time.Hour // for the server that answers, however slowly
+		return 0
+	}
 	var why error
 	f, err := c.Fetch(t.Context(), m.source(), func(s Status) { why = errors.Join(why, s.Err) })
 	if err != nil {

@@ -76,13 +76,13 @@ func newClient(t *testing.T) *client {
 // run runs vagrant and returns its output and whether it ended well.
 func (c *client) run(args ...string) (string, bool) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(c.t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.path, args...)
 	cmd.Dir = c.home
 	cmd.Env = append(os.Environ(), "VAGRANT_HOME="+c.home, "VAGRANT_SERVER_URL="+c.url, "VAGRANT_CHECKPOINT_DISABLE=1",
 		"VAGRANT_NO_PLUGINS=1", "VAGRANT_CLOUD_TOKEN=", "ATLAS_TOKEN=", "LC_ALL=C.UTF-8")
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = time.Minute
 	out, err := cmd.CombinedOutput()
 	return string(out), err == nil
 }

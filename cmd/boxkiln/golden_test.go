@@ -41,6 +41,8 @@ var varying = []struct {
 	{regexp.MustCompile(`(?m)^\d{10},`), "TIME,"},
 	// What is seen while the guest boots depends on when one looks, and the guest fetches when it likes.
 	{regexp.MustCompile(`(?m)^.*: (no address yet|port 22|seed|GET .*): .*\n`), ""},
+	// So does whether a build is queued for long enough to be told.
+	{regexp.MustCompile(`(?m)^.*Queued: builds before it take the room.*\n`), ""},
 	// Which of two builds finds the medium verified is up to them.
 	{regexp.MustCompile(`(\S+) is here already and verified`), "$1 => $1"},
 	{regexp.MustCompile(`on port \d+`), "on port PORT"},

@@ -146,9 +146,9 @@ func (e *environment) buildDaemon(ctx context.Context) (*client.Client, func() e
 }
 
 // The daemon of another build may be just starting, or ending: joinTries is how often and joinPause how long one waits
-// for it.
+// for it. That takes more than a minute: one that starts removes first what a dead one has left.
 const (
-	joinTries = 200
+	joinTries = 2000
 	joinPause = 50 * time.Millisecond
 )
 

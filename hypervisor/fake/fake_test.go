@@ -30,6 +30,9 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 const install = "installation-a"
 
+// patience is how long a test waits for what must come.
+const patience = 5 * time.Minute
+
 // specs makes specs with fresh names and directories.
 type specs struct{ n atomic.Int64 }
 
@@ -109,13 +112,13 @@ func typeText(t *testing.T, m *fake.Machine, text string) {
 func login(t *testing.T, m hypervisor.Machine) (*ssh.Client, string) {
 	t.Helper()
 	var key string
-	cfg := &ssh.ClientConfig{User: "root", Timeout: 5 * time.Second, HostKeyCallback: func(_ string, _ net.Addr, k ssh.PublicKey) error {
+	cfg := &ssh.ClientConfig{User: "root", Timeout: patience, HostKeyCallback: func(_ string, _ net.Addr, k ssh.PublicKey) error {
 		key = ssh.FingerprintSHA256(k)
 		return nil
 	}}
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for {
 		e, err := m.Guest(ctx, 22)
@@ -134,6 +137,26 @@ func login(t *testing.T, m hypervisor.Machine) (*ssh.Client, string) {
 	}
 }
 
+// awaitSerial waits until a text is so often in the serial log.
+func awaitSerial(t *testing.T, m *fake.Machine, text string, n int) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		log, err := os.ReadFile(m.SerialLog())
+		if bytes.Count(log, []byte(text)) >= n {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%q is not %d times in %q (%v)", text, n, log, err)
+		case <-ticker.C:
+		}
+	}
+}
+
 func run(c *ssh.Client, command string) (string, error) {
 	s, err := c.NewSession()
 	if err != nil {
@@ -146,7 +169,7 @@ func run(c *ssh.Client, command string) (string, error) {
 
 func wait(t *testing.T, m hypervisor.Machine, want error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := m.Wait(ctx); !errors.Is(err, want) {
 		t.Fatalf("Wait = %v, want %v", err, want)
@@ -237,6 +260,7 @@ func TestReboot(t *testing.T) {
 		c, key := login(t, m)
 		_, _ = run(c, command)
 		_ = c.Wait()
+		awaitSerial(t, m, "booting", 2) // the connection may end before the old system does
 		c, again := login(t, m)
 		if key != again {
 			t.Errorf("%s: the host key has changed", command)

@@ -126,12 +126,12 @@ func (g *guest) boot() power {
 	if g.script.CrashAt == PhaseReady {
 		return crash
 	}
+	g.serial("%s login:", g.name) // first, so that whoever gets in by SSH finds it in the log
 	if g.script.SSH {
 		if err := g.online(); err != nil {
 			g.serial("ssh: %v", err)
 		}
 	}
-	g.serial("%s login:", g.name)
 	return g.live()
 }
 
@@ -234,7 +234,7 @@ func (g *guest) seed(url string) error {
 // maxSeed bounds what is read of an answer, and seedTimeout how long it may take.
 const (
 	maxSeed     = 64 << 20
-	seedTimeout = 30 * time.Second
+	seedTimeout = 5 * time.Minute
 )
 
 // fetch gets a URL as the guest would: 10.0.2.2 is this host's loopback under user networking.

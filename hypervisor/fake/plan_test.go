@@ -94,7 +94,7 @@ func TestImagesAreReal(t *testing.T) {
 
 func checkImage(t *testing.T, qemuImg string, f hypervisor.File) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, qemuImg, "check", "-f", "qcow2", f.Path).CombinedOutput(); err != nil {
 		t.Errorf("%s: %v: %s", f.Path, err, out)

@@ -29,7 +29,7 @@ func TestImports(t *testing.T) {
 
 func goList(t *testing.T) []archtest.Package {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	// -e: a package that does not compile is the compiler's business.
 	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-json=ImportPath,Imports", archtest.Module+"/...")

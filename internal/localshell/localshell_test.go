@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,14 +102,37 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestCancelKillsTheGroup has a script and what it left in the background hold a pipe open, which ends when both have.
 func TestCancelKillsTheGroup(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, errors.New("stopped"))
-	defer cancel()
-	began := time.Now()
-	_, err := run(ctx, t, localshell.Args{ScriptArgs: localshell.ScriptArgs{Inline: []string{"sleep 1000 & sleep 1000"}}})
-	if err == nil || !strings.Contains(err.Error(), "stopped") || time.Since(began) > 4*time.Second {
-		t.Errorf("got %v after %v", err, time.Since(began))
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	ended := make(chan error, 1)
+	go func() {
+		f, err := os.Open(pipe)
+		if err == nil {
+			_, err = f.Read(make([]byte, 1)) // the script is that far
+			cancel(errors.New("stopped"))
+			_, copyErr := io.Copy(io.Discard, f)
+			err = errors.Join(err, copyErr, f.Close())
+		}
+		ended <- err
+	}()
+	_, err := run(ctx, t, localshell.Args{ScriptArgs: localshell.ScriptArgs{Inline: []string{"exec 3> " + pipe, "sleep 1000 & echo up >&3", "sleep 1000"}}})
+	if err == nil || !strings.Contains(err.Error(), "stopped") {
+		t.Errorf("got %v", err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("something of the script still runs")
 	}
 }
 

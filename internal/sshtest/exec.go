@@ -76,7 +76,7 @@ func (s *session) shell(c *Command) {
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = s.conn.server.Root, c.Env, c.Stdout, c.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 2 * time.Second // sshd waits for background processes that keep the output open; a test must not
+	cmd.WaitDelay = time.Minute // sshd waits for ever for background processes that keep the output open
 	stdin, err := cmd.StdinPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -67,7 +67,7 @@ func (l *Local) Run(ctx context.Context, c provisioners.Command) (int, error) {
 	cmd.Stdin = c.Stdin
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 2 * time.Second
+	cmd.WaitDelay = time.Minute // for what a command left in the background with its output open
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}

@@ -25,7 +25,7 @@ const (
 	dialLimit         = 15 * time.Second
 	bannerLimit       = 30 * time.Second // an emulated sshd that was just started needs seconds
 	handshakeLimit    = time.Minute
-	patience          = 3 * time.Second // a try that hangs for longer is reported
+	defaultPatience   = 3 * time.Second
 	refusedPauseLimit = 5 * time.Second
 )
 
@@ -46,6 +46,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Poll is the time between two tries; 1 s unless set.
 	Poll time.Duration
+	// Patience is how long a try may hang before that is reported; 3 s unless set.
+	Patience time.Duration
 }
 
 // Finder tells where the guest's SSH port is reached from here, as host:port. It is asked before each try, since an
@@ -154,6 +156,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Poll == 0 {
 		c.Poll = defaultPoll
+	}
+	if c.Patience == 0 {
+		c.Patience = defaultPatience
 	}
 	return c
 }

@@ -156,13 +156,17 @@ func TestDeadConnectionsAreEnded(t *testing.T) {
 	srv := sshtest.Start(t, sshtest.Options{Password: "pw"})
 	var frozen gate
 	g := connect(t, srv, func(c *sshguest.Config) {
-		c.SSH.KeepAliveInterval = schema.Duration(5 * time.Millisecond)
+		c.SSH.KeepAliveInterval = schema.Duration(50 * time.Millisecond)
 		c.Dial = frozen.dial
 	})
-	running := make(chan struct{})
+	running, done := make(chan struct{}), make(chan struct{})
+	defer close(done)
 	go func() {
-		<-running
-		frozen.freeze()
+		select {
+		case <-running:
+			frozen.freeze()
+		case <-done: // a machine too slow for keep-alives has ended the connection before
+		}
 	}()
 	_, err := g.Run(t.Context(), provisioners.Command{Line: "echo; sleep 1000", Stdout: onWrite(func() { close(running) })})
 	if !errors.Is(err, provisioners.ErrDisconnected) {

@@ -95,16 +95,25 @@ func (o *observer) see(n Observation) {
 	case Banner:
 		fresh = n.Text != o.banner
 		o.banner = n.Text
-	case NoAddress, NoAnswer, Refused, Unreachable:
-		o.banner = ""
-		fallthrough
 	default:
 		fresh = !same(n, o.last)
 		o.last = n
+		if fresh && away(n.Kind) { // what is not fresh may be the late news of a try before that with the banner
+			o.banner = ""
+		}
 	}
 	if fresh && o.report != nil {
 		o.report(n)
 	}
+}
+
+// away tells whether a try met no server.
+func away(k Kind) bool {
+	switch k {
+	case NoAddress, NoAnswer, Refused, Unreachable:
+		return true
+	}
+	return false
 }
 
 // latest is for the error at the end of a wait.

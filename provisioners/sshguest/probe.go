@@ -90,7 +90,7 @@ func (p *prober) try(ctx context.Context, giveUp context.CancelCauseFunc) *reach
 		see(Observation{Kind: classify(err), Err: err})
 		return nil
 	}
-	c, err := awaitBanner(ctx, conn, see)
+	c, err := p.awaitBanner(ctx, conn, see)
 	if err != nil {
 		see(Observation{Kind: NoBanner})
 		_ = conn.Close()
@@ -109,18 +109,18 @@ func over(ctx context.Context) bool {
 func (p *prober) dial(ctx context.Context, addr string, see func(Observation)) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
-	slow := time.AfterFunc(patience, func() { see(Observation{Kind: NoAnswer}) })
+	slow := time.AfterFunc(p.cfg.Patience, func() { see(Observation{Kind: NoAnswer}) })
 	defer slow.Stop()
 	return p.route.dial(ctx, addr)
 }
 
 // awaitBanner reads the identification of the server, RFC 4253, section 4.2.
-func awaitBanner(ctx context.Context, conn net.Conn, see func(Observation)) (*reached, error) {
+func (p *prober) awaitBanner(ctx context.Context, conn net.Conn, see func(Observation)) (*reached, error) {
 	ctx, cancel := context.WithTimeout(ctx, bannerLimit) // channels through a bastion know no deadlines
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	slow := time.AfterFunc(patience, func() { see(Observation{Kind: NoBanner}) })
+	slow := time.AfterFunc(p.cfg.Patience, func() { see(Observation{Kind: NoBanner}) })
 	defer slow.Stop()
 	r := bufio.NewReaderSize(conn, 4096)
 	line, err := readBanner(r)

@@ -2,6 +2,7 @@ package sshguest_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"strconv"
 	"sync"
@@ -23,8 +24,8 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 // config logs in to srv quickly.
 func config(change func(*sshguest.Config)) sshguest.Config {
 	cfg := sshguest.Config{
-		SSH:  provisioners.SSHArgs{Username: "root", Password: "pw", Timeout: schema.Duration(20 * time.Second)},
-		Poll: 10 * time.Millisecond,
+		SSH:  provisioners.SSHArgs{Username: "root", Password: "pw", Timeout: schema.Duration(5 * time.Minute)},
+		Poll: 10 * time.Millisecond, Patience: time.Hour,
 	}
 	if change != nil {
 		change(&cfg)
@@ -70,7 +71,7 @@ func (s *seen) await(t *testing.T, k sshguest.Kind) sshguest.Observation {
 			if o.Kind == k {
 				return o
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(5 * time.Minute):
 			t.Fatalf("never saw %q; saw %v", k, s.kinds())
 		}
 	}
@@ -126,7 +127,7 @@ func TestTunnels(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := make([]byte, 4)
-		if _, err := c.Read(b); err != nil || string(b) != "SSH-" {
+		if _, err := io.ReadFull(c, b); err != nil || string(b) != "SSH-" {
 			t.Errorf("port %d: %q, %v", port, b, err)
 		}
 		_ = c.Close()
