@@ -77,7 +77,7 @@ func (k *kiln) fromBox(box string) {
 	socket := k.path("agent.sock")
 	agent := launch(k.t, longest, nil, "ssh-agent", "-D", "-a", socket)
 	k.await(socket)
-	launch(k.t, time.Minute, []string{"SSH_AUTH_SOCK=" + socket}, "ssh-add", private).succeed()
+	launch(k.t, startup, []string{"SSH_AUTH_SOCK=" + socket}, "ssh-add", private).succeed()
 
 	template := k.write("image.pkr.hcl", []byte(fmt.Sprintf(imageTemplate, box, k.dir, private)))
 	p := launch(k.t, longest, []string{"BOXKILN_DATA=" + k.data, "SSH_AUTH_SOCK=" + socket}, command(k.t), "build", "-color=false", template)

@@ -25,7 +25,7 @@ type kiln struct {
 }
 
 // startup is how long a daemon may take to answer and to end.
-const startup = time.Minute
+const startup = 5 * time.Minute
 
 // newKiln starts a daemon on a fresh data directory. Everything above it can be passed through by QEMU's account.
 func newKiln(t *testing.T) *kiln {
@@ -82,7 +82,7 @@ func (k *kiln) kill() {
 }
 
 // longest is how long one build may take.
-const longest = 15 * time.Minute
+const longest = 30 * time.Minute
 
 // build starts a build by the daemon.
 func (k *kiln) build(args ...string) *program {

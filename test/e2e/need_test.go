@@ -33,7 +33,7 @@ func need(t *testing.T, programs ...string) {
 	if _, err := os.Stat(command(t)); err != nil {
 		t.Fatalf("%v: make build makes it", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), startup)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, "virsh", "-c", "qemu:///system", "version").CombinedOutput(); err != nil {
 		t.Fatalf("libvirt does not answer (test/setup/libvirt.sh starts it): %v: %s", err, out)

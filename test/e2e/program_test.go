@@ -27,7 +27,7 @@ func launch(t *testing.T, limit time.Duration, env []string, name string, args .
 	p := &program{t: t, cmd: exec.CommandContext(ctx, name, args...), out: newOutput(), end: cancel}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.WaitDelay = 10 * time.Second
+	p.cmd.WaitDelay = time.Minute
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -129,5 +129,5 @@ func (o *output) await(ctx context.Context, text string) bool {
 // run runs a program to its good end and returns its output.
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	return launch(t, 2*time.Minute, nil, name, args...).succeed()
+	return launch(t, startup, nil, name, args...).succeed()
 }

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // vagrant is Debian's vagrant with a home of its own.
@@ -49,7 +48,7 @@ func (k *kiln) newVagrant(box, firmware string) *vagrant {
 // run runs a verb to its good end.
 func (v *vagrant) run(args ...string) string {
 	v.t.Helper()
-	return launch(v.t, 10*time.Minute, v.env, "vagrant", args...).succeed()
+	return launch(v.t, longest, v.env, "vagrant", args...).succeed()
 }
 
 // boots adds the box from the daemon's catalog, boots it, logs in, finds what the provisioner wrote, and takes all of it

@@ -10,7 +10,7 @@ source "qemu" "sector" {
   format           = "raw"
   vm_name          = "disk"
   communicator     = "none"
-  shutdown_timeout = "2m"
+  shutdown_timeout = "10m"
 }
 
 build {
