@@ -285,7 +285,7 @@ func TestAskAndAnswer(t *testing.T) {
 	asked := make(chan struct{})
 	b := service(t, build.Step{Name: "ask", Do: func(ctx context.Context, s *build.Session) error {
 		close(asked)
-		answer, err := s.Ask.Ask(ctx, "ask", "red or blue?", []string{"red", "blue"})
+		answer, err := s.Ask.Ask(ctx, build.Question{Step: "ask", Text: "red or blue?", Choices: []string{"red", "blue"}})
 		s.Log.Say("%s", answer)
 		return err
 	}})

@@ -13,6 +13,9 @@ import (
 // machine for ever.
 const unanswered = 30 * time.Minute
 
+// held is how long a build that was asked to wait (--keep) waits.
+const held = 24 * time.Hour
+
 // asker asks the user of one build.
 type asker struct {
 	builds *Builds
@@ -20,22 +23,26 @@ type asker struct {
 }
 
 // Ask implements build.Asker. The first choice is the default.
-func (a asker) Ask(ctx context.Context, step, question string, choices []string) (string, error) {
+func (a asker) Ask(ctx context.Context, q build.Question) (string, error) {
 	answers := make(chan string, 1)
 	a.builds.ask(a.id, answers)
 	defer a.builds.ask(a.id, nil)
-	a.builds.eventLog(a.id).Question(step, question, choices)
-	timer := time.NewTimer(unanswered)
+	a.builds.eventLog(a.id).Question(q)
+	patience := unanswered
+	if q.Hold {
+		patience = held
+	}
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for {
 		select {
 		case answer := <-answers:
-			if slices.Contains(choices, answer) {
+			if slices.Contains(q.Choices, answer) {
 				return answer, nil
 			}
-			a.builds.eventLog(a.id).Question(step, question, choices)
+			a.builds.eventLog(a.id).Question(q)
 		case <-timer.C:
-			return choices[0], nil
+			return q.Choices[0], nil
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
 		}

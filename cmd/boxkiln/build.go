@@ -248,6 +248,10 @@ func (e *buildError) Error() string {
 }
 
 func (w *watcher) answer(ctx context.Context, e build.Event) {
+	if e.Hold && !w.printer.interactive() {
+		fmt.Fprintf(w.env.stderr, "==> %s: %s\n", e.Label, e.Text)
+		return // the page, `boxkiln builds` or an interrupt ends it
+	}
 	choice := w.printer.ask(e)
 	if err := w.client.Answer(ctx, w.record.ID, choice); err != nil && ctx.Err() == nil {
 		fmt.Fprintf(w.env.stderr, "Error: answer: %v\n", err)

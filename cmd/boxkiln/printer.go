@@ -230,7 +230,7 @@ func (p *printer) artifacts() {
 
 // ask puts a question of a build to the user. Without a terminal it takes the first choice.
 func (p *printer) ask(e build.Event) string {
-	if !term.IsTerminal(int(p.env.stdin.Fd())) || len(e.Choices) < 2 && !p.options.isText() {
+	if !p.interactive() || len(e.Choices) < 2 && !p.options.isText() {
 		return e.Choices[0]
 	}
 	p.mu.Lock()
@@ -250,6 +250,9 @@ func (p *printer) ask(e build.Event) string {
 		}
 	}
 }
+
+// interactive tells whether somebody sits at a terminal.
+func (p *printer) interactive() bool { return term.IsTerminal(int(p.env.stdin.Fd())) }
 
 func (o printOptions) isText() bool { return !o.json && !o.machine }
 

@@ -13,6 +13,14 @@ type Step struct {
 	Name    string
 	Timeout time.Duration // 0: none of its own
 	Do      func(ctx context.Context, s *Session) error
+	// Needed tells whether there is anything to do; a step that is not needed leaves no trace. Nil: always.
+	Needed func(s *Session) bool
+	// Cached returns how an earlier build's result stands in for the step ("cached, made 3 h ago"), or nothing if the
+	// step has to run. Nil: it always runs.
+	Cached func(s *Session) string
+	// Rewind puts the machine back to where it was before the step, so that it can be tried again. Nil: it is tried again
+	// on the machine as the failure left it.
+	Rewind func(ctx context.Context, s *Session) error
 }
 
 // StepError says which step ended a build.
@@ -82,22 +90,44 @@ func (e *Engine) Run(parent context.Context, s *Session, steps []Step) Result {
 
 func (e *Engine) steps(ctx context.Context, s *Session, steps []Step) error {
 	for i, step := range steps {
-		for {
-			err := e.step(ctx, s, step)
-			if err == nil {
-				break
-			}
-			if !e.retry(ctx, s, step, err) {
-				return err
+		if step.Needed != nil && !step.Needed(s) {
+			continue
+		}
+		if step.Cached != nil {
+			if how := step.Cached(s); how != "" {
+				e.changed(ctx, s, step.Name, StepCached, 0, how)
+				continue
 			}
 		}
+		if err := e.insist(ctx, s, step); err != nil {
+			return err
+		}
 		if s.Plan.Options.Debug && i < len(steps)-1 {
-			if _, err := s.Ask.Ask(ctx, step.Name, fmt.Sprintf("Pausing after run of step %q. Press enter to continue.", step.Name), []string{"continue"}); err != nil {
+			pause := Question{Step: step.Name, Choices: []string{"continue"},
+				Text: fmt.Sprintf("Pausing after run of step %q. Press enter to continue.", step.Name)}
+			if _, err := s.Ask.Ask(ctx, pause); err != nil {
 				return &StepError{step.Name, cause(ctx, err)}
 			}
 		}
 	}
 	return nil
+}
+
+// insist runs a step, again and again as long as the user wants to.
+func (e *Engine) insist(ctx context.Context, s *Session, step Step) error {
+	for {
+		err := e.step(ctx, s, step)
+		if err == nil || !e.retry(ctx, s, step, err) {
+			return err
+		}
+		if step.Rewind == nil {
+			continue
+		}
+		rewind := Step{Name: "rewind " + step.Name, Do: step.Rewind}
+		if err := e.step(ctx, s, rewind); err != nil {
+			return err
+		}
+	}
 }
 
 // step runs one step and tells how it went.
@@ -152,6 +182,8 @@ const (
 	answerCleanup = "clean up and exit"
 	answerAbort   = "abort without cleanup"
 	answerRetry   = "retry step (build may fail even if retry succeeds)"
+	// answerRemove ends the wait of a build with --keep.
+	answerRemove = "remove the machine"
 )
 
 // retry asks what to do about a failed step, if the user wants to be asked, and turns the answer into the plan's option.
@@ -160,7 +192,8 @@ func (e *Engine) retry(ctx context.Context, s *Session, step Step, err error) bo
 		return false
 	}
 	s.Log.Error("Step %q failed: %v", step.Name, err)
-	answer, askErr := s.Ask.Ask(ctx, step.Name, fmt.Sprintf("Step %q failed", step.Name), []string{answerCleanup, answerAbort, answerRetry})
+	answer, askErr := s.Ask.Ask(ctx, Question{Step: step.Name, Text: fmt.Sprintf("Step %q failed", step.Name),
+		Choices: []string{answerCleanup, answerAbort, answerRetry}})
 	switch {
 	case askErr != nil:
 		return false
@@ -179,11 +212,23 @@ func (e *Engine) failed(ctx context.Context, s *Session, r *Result) (keep bool) 
 		return false
 	}
 	r.Err = e.diagnose(ctx, s, r.Err)
+	e.hold(ctx, s, r)
 	on := s.Plan.Options.OnError
 	if on != OnErrorAbort {
 		e.errorCleanup(ctx, s)
 	}
 	return on == OnErrorAbort || on == OnErrorRunCleanup
+}
+
+// hold keeps the machine of a failed build, if that was asked for, until somebody lets it go.
+func (e *Engine) hold(ctx context.Context, s *Session, r *Result) {
+	if !s.Plan.Options.Keep || s.Machine == nil || ctx.Err() != nil {
+		return
+	}
+	s.Log.Error("Step %q failed: %v", r.Step, r.Err)
+	// Whatever the answer is, or the lack of one: the build ends as it failed.
+	_, _ = s.Ask.Ask(ctx, Question{Step: r.Step, Hold: true, Choices: []string{answerRemove},
+		Text: fmt.Sprintf("The machine of the failed build is kept (--keep). `boxkiln ssh %[1]s` opens a shell in it; `boxkiln builds cancel %[1]s` ends it.", s.Build)})
 }
 
 // diagnose adds evidence to err. It looks even if the build was aborted, for a bounded time.

@@ -57,6 +57,8 @@ type Event struct {
 	Total   int64    `json:"total,omitempty"`
 	State   State    `json:"state,omitempty"`
 	Choices []string `json:"choices,omitempty"`
+	// Hold marks a question that only a person answers.
+	Hold bool `json:"hold,omitempty"`
 }
 
 // StepPhase is where a step is.
@@ -118,15 +120,18 @@ func (l Log) Progress(text string, done, total int64) {
 }
 
 func (l Log) step(name string, phase StepPhase, took time.Duration, text string) {
+	if phase == StepCached {
+		l.Say("%s: %s", name, text)
+	}
 	l.emit(Event{Kind: EventStep, Step: name, Phase: phase, Seconds: took.Seconds(), Text: text})
 }
 
 // State tells that the build is in a new state.
 func (l Log) State(s State, text string) { l.emit(Event{Kind: EventState, State: s, Text: text}) }
 
-// Question tells that the build waits for one of the choices.
-func (l Log) Question(step, text string, choices []string) {
-	l.emit(Event{Kind: EventQuestion, Step: step, Text: text, Choices: choices})
+// Question tells that the build waits for an answer.
+func (l Log) Question(q Question) {
+	l.emit(Event{Kind: EventQuestion, Step: q.Step, Text: q.Text, Choices: q.Choices, Hold: q.Hold})
 }
 
 // lineLimit is where a line of guest output without an end is cut: a guest must not fill the memory of the daemon.

@@ -94,10 +94,10 @@ func (s *events) text() string {
 	return b.String()
 }
 
-type askerFunc func(ctx context.Context, step, question string, choices []string) (string, error)
+type askerFunc func(ctx context.Context, q Question) (string, error)
 
-func (f askerFunc) Ask(ctx context.Context, step, question string, choices []string) (string, error) {
-	return f(ctx, step, question, choices)
+func (f askerFunc) Ask(ctx context.Context, q Question) (string, error) {
+	return f(ctx, q)
 }
 
 type closerFunc func() error
@@ -132,7 +132,7 @@ func newKiln(t *testing.T) *kiln {
 		Build: "b1", Attempt: 1, Plan: &Plan{Label: "qemu.debian"}, Ledger: k.ledger,
 		Log:   Log{Sink: k.events, Label: "qemu.debian", Now: time.Now},
 		Debug: slog.New(slog.DiscardHandler),
-		Ask: askerFunc(func(context.Context, string, string, []string) (string, error) {
+		Ask: askerFunc(func(context.Context, Question) (string, error) {
 			t.Error("nobody was to be asked")
 			return "", nil
 		}),

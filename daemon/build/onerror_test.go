@@ -35,7 +35,8 @@ func TestOnError(t *testing.T) {
 			cleaned := false
 			k.ErrorCleanup = func(context.Context, *Session) error { cleaned = true; return nil }
 			if tt.answer != "" {
-				k.session.Ask = askerFunc(func(_ context.Context, step, _ string, choices []string) (string, error) {
+				k.session.Ask = askerFunc(func(_ context.Context, q Question) (string, error) {
+					step, choices := q.Step, q.Choices
 					if d := cmp.Diff([]string{answerCleanup, answerAbort, answerRetry}, choices); d != "" || step != "fail" {
 						t.Errorf("asked at %q: %s", step, d)
 					}
@@ -69,7 +70,7 @@ func TestRetryRunsTheStepAgain(t *testing.T) {
 	k := newKiln(t)
 	k.session.Plan.Options.OnError = OnErrorAsk
 	asked := 0
-	k.session.Ask = askerFunc(func(context.Context, string, string, []string) (string, error) { asked++; return answerRetry, nil })
+	k.session.Ask = askerFunc(func(context.Context, Question) (string, error) { asked++; return answerRetry, nil })
 	tries := 0
 	flaky := Step{Name: "flaky", Do: func(context.Context, *Session) error {
 		tries++
@@ -115,7 +116,7 @@ func TestUnansweredQuestionCleansUp(t *testing.T) {
 			k.session.Plan.Options.OnError = OnErrorAsk
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
-			k.session.Ask = askerFunc(func(context.Context, string, string, []string) (string, error) {
+			k.session.Ask = askerFunc(func(context.Context, Question) (string, error) {
 				if tt.cancel {
 					cancel(ErrCanceled)
 				}
@@ -137,7 +138,8 @@ func TestDebugPausesBetweenSteps(t *testing.T) {
 	k := newKiln(t)
 	k.session.Plan.Options.Debug = true
 	var paused []string
-	k.session.Ask = askerFunc(func(_ context.Context, step, _ string, choices []string) (string, error) {
+	k.session.Ask = askerFunc(func(_ context.Context, q Question) (string, error) {
+		step, choices := q.Step, q.Choices
 		paused = append(paused, step)
 		return choices[0], nil
 	})
@@ -154,7 +156,7 @@ func TestCancelDuringADebugPause(t *testing.T) {
 	k := newKiln(t)
 	k.session.Plan.Options.Debug = true
 	ctx, cancel := context.WithCancelCause(t.Context())
-	k.session.Ask = askerFunc(func(ctx context.Context, _, _ string, _ []string) (string, error) {
+	k.session.Ask = askerFunc(func(ctx context.Context, _ Question) (string, error) {
 		cancel(ErrCanceled)
 		<-ctx.Done()
 		return "", ctx.Err()

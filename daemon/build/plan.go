@@ -115,6 +115,8 @@ type Options struct {
 	Force   bool    `json:"force,omitempty"`
 	Debug   bool    `json:"debug,omitempty"`
 	OnError OnError `json:"on_error,omitempty"`
+	// Keep holds the machine of a failed build until somebody lets it go.
+	Keep bool `json:"keep,omitempty"`
 	// Direct lets the daemon write outputs where the template wants them; set for a client of the daemon's own user.
 	Direct bool `json:"direct,omitempty"`
 	// NoCache names what is not to be cached: provisioners by name or type, sources by label; "*" is everything.

@@ -72,7 +72,17 @@ type SeedServer interface {
 
 // Asker asks the user a question and returns one of the choices; the first is the default when nobody answers.
 type Asker interface {
-	Ask(ctx context.Context, step, question string, choices []string) (string, error)
+	Ask(ctx context.Context, q Question) (string, error)
+}
+
+// Question is what a build wants to know of its user.
+type Question struct {
+	Step    string
+	Text    string
+	Choices []string
+	// Hold says that the build was asked to wait: only a person answers, and a day is not too long. A client without a
+	// terminal takes the first choice of other questions at once, and the daemon after half an hour.
+	Hold bool
 }
 
 // ExpectOff says that the machine is about to end because the build wants it to.
@@ -80,6 +90,13 @@ func (s *Session) ExpectOff() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expectOff = true
+}
+
+// ExpectOn says that the machine runs again after an end that was expected.
+func (s *Session) ExpectOn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expectOff = false
 }
 
 // OffExpected tells whether ExpectOff was called.

@@ -79,12 +79,13 @@ func (t *Set) env(s *build.Session) provisioners.Env {
 		Pause: func(ctx context.Context, note string) error {
 			text := "Press enter to continue."
 			if s.Reached != "" {
-				text = fmt.Sprintf("The guest answers at %s for user %q. %s", s.Reached, s.Plan.Communicator.SSH.Username, text)
+				text = fmt.Sprintf("The guest answers at %s for user %q; `boxkiln ssh %s` opens a shell in it. %s",
+					s.Reached, s.Plan.Communicator.SSH.Username, s.Build, text)
 			}
 			if note != "" {
 				text = note + ": " + text
 			}
-			_, err := s.Ask.Ask(ctx, "breakpoint", text, []string{"continue"})
+			_, err := s.Ask.Ask(ctx, build.Question{Step: "breakpoint", Text: text, Choices: []string{"continue"}})
 			return err
 		}}
 }

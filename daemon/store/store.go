@@ -104,10 +104,10 @@ func (s *Store) End(ctx context.Context, id build.ID, attempt int, state build.S
 		state, step, message, build.Stamp(s.now()), id, attempt, build.Running, build.Canceling)
 }
 
-// Step records that a step of an attempt began or ended, and makes it the build's current step. It returns build.ErrFenced
+// Step records that a step of an attempt began, ended or was cached, and makes it the build's current step. It returns build.ErrFenced
 // if the attempt is not the current one, or a step begins in a build that has ended.
 func (s *Store) Step(ctx context.Context, id build.ID, attempt int, name string, phase build.StepPhase, took time.Duration) error {
-	if phase == build.StepBegan {
+	if phase == build.StepBegan || phase == build.StepCached {
 		err := s.fenced(ctx, `INSERT INTO steps (build, attempt, seq, name, phase, began)
 			SELECT ?1, ?2, (SELECT count(*) FROM steps WHERE build = ?1 AND attempt = ?2), ?3, ?4, ?5
 			WHERE EXISTS (SELECT 1 FROM builds WHERE id = ?1 AND attempt = ?2 AND state IN (?6, ?7))`,
