@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -89,7 +88,14 @@ type heldKey struct {
 func (p *parser) next() {
 	rest := p.text[p.pos:]
 	if n, d, err := scanWait(rest); n > 0 {
-		p.wait(n, d, err)
+		if err == nil && d <= 0 {
+			err = errors.New("a wait must be longer than zero; leave it out or write for example <wait5s>")
+		}
+		p.wait(n, Wait{Text: rest[:n], For: d}, err)
+		return
+	}
+	if n, op, err := scanLook(rest); n > 0 {
+		p.wait(n, op, err)
 		return
 	}
 	if n, r, act := scanToggle(rest); n > 0 {
@@ -108,16 +114,13 @@ func (p *parser) next() {
 	p.literal(n, r, press)
 }
 
-func (p *parser) wait(n int, d time.Duration, err error) {
-	token := p.text[p.pos : p.pos+n]
-	switch {
-	case err != nil:
-		p.fail(token, err.Error())
-	case d <= 0:
-		p.fail(token, "a wait must be longer than zero; leave it out or write for example <wait5s>")
+// wait handles a token of n bytes that is a step of its own between keys.
+func (p *parser) wait(n int, op Op, err error) {
+	if err != nil {
+		p.fail(op.Source(), err.Error())
 	}
 	p.flush()
-	p.program = append(p.program, Wait{Text: token, For: d})
+	p.program = append(p.program, op)
 	p.pos += n
 	p.begin = p.pos
 }
@@ -229,7 +232,7 @@ func (p *parser) suspect(rest string) {
 // nearest returns the token that the unknown name was probably meant to be, or "".
 func nearest(name string) string {
 	if strings.HasPrefix(strings.ToLower(name), "wait") {
-		return "wait5s"
+		return nearestWait(name)
 	}
 	base, suffix := name, ""
 	for _, s := range []string{"off", "on"} {
@@ -250,6 +253,14 @@ func nearest(name string) string {
 		return near + suffix
 	}
 	return ""
+}
+
+// nearestWait is nearest for what begins with wait.
+func nearestWait(name string) string {
+	if near := schema.Nearest(strings.TrimRight(name, "0123456789.hms"), []string{"waitScreen", "waitSeed"}); near != "" {
+		return near
+	}
+	return "wait5s"
 }
 
 func (p *parser) warn(at int, token, message string) {

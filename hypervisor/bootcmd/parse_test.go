@@ -286,8 +286,21 @@ func echo(p bootcmd.Program) string {
 	return b.String()
 }
 
+// lasts is how long a wait lasts at most, and 1 for keys.
+func lasts(op bootcmd.Op) time.Duration {
+	switch op := op.(type) {
+	case bootcmd.Wait:
+		return op.For
+	case bootcmd.WaitScreen:
+		return op.Limit
+	case bootcmd.WaitSeed:
+		return op.Limit
+	}
+	return 1
+}
+
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"", "<wait5s>", "<leftCtrlOn>c<leftCtrlOff>", "<wait1m20s><f10>", "<<<on>", "<waitx>", "ä", "\xff<", "<AOn>", "install auto=true<enter>"} {
+	for _, s := range []string{"", "<wait5s>", "<leftCtrlOn>c<leftCtrlOff>", "<wait1m20s><f10>", "<<<on>", "<waitx>", "ä", "\xff<", "<AOn>", "install auto=true<enter>", "<waitScreen><waitseed9>", "<WAITSEED1h-2h>", "<waitScreen0>"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -303,8 +316,8 @@ func FuzzParse(f *testing.F) {
 		var source strings.Builder
 		for _, op := range p {
 			source.WriteString(op.Source())
-			if w, ok := op.(bootcmd.Wait); ok && w.For <= 0 {
-				t.Fatalf("a wait of %s", w.For)
+			if d := lasts(op); d <= 0 {
+				t.Fatalf("a wait of %s", d)
 			}
 		}
 		for _, e := range p.Events() {

@@ -1,6 +1,7 @@
 package bootcmd
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,9 +21,17 @@ func scanWait(text string) (int, time.Duration, error) {
 	if !strings.HasPrefix(text, open) {
 		return 0, 0, nil
 	}
-	rest := text[len(open):]
+	n, d, err := scanTime(text[len(open):], time.Second)
+	if n == 0 {
+		return 0, 0, nil
+	}
+	return len(open) + n, d, err
+}
+
+// scanTime is ( Duration / Integer )? ">", where an integer is seconds and nothing is unset.
+func scanTime(rest string, unset time.Duration) (int, time.Duration, error) {
 	n := durationLen(rest)
-	d, err := time.Second, error(nil)
+	d, err := unset, error(nil)
 	switch {
 	case n > 0:
 		d, err = duration(rest[:n])
@@ -34,7 +43,44 @@ func scanWait(text string) (int, time.Duration, error) {
 	if !strings.HasPrefix(rest[n:], ">") {
 		return 0, 0, nil
 	}
-	return len(open) + n + 1, d, err
+	return n + 1, d, err
+}
+
+// The waits that look at the machine, without what ends them. Like the names of keys they may be in either case.
+const (
+	openScreen = "<waitScreen"
+	openSeed   = "<waitSeed"
+)
+
+// lookLen is the length of the name that text begins with, "<" included, if it is that of a wait that looks.
+func lookLen(text string) int {
+	for _, open := range []string{openScreen, openSeed} {
+		if len(text) >= len(open) && strings.EqualFold(text[:len(open)], open) {
+			return len(open)
+		}
+	}
+	return 0
+}
+
+// scanLook is Look <- "<" ("waitScreen" / "waitSeed") ( Duration / Integer )? ">", which is ours and not of the grammar.
+// Packer types it as it stands.
+func scanLook(text string) (int, Op, error) {
+	open := lookLen(text)
+	if open == 0 {
+		return 0, nil, nil
+	}
+	n, limit, err := scanTime(text[open:], DefaultLimit)
+	if n == 0 {
+		return 0, nil, nil
+	}
+	n += open
+	if err == nil && limit <= 0 {
+		err = errors.New("a wait must be longer than zero; leave the time out or write for example " + text[:open] + "2m>")
+	}
+	if open == len(openScreen) {
+		return n, WaitScreen{Text: text[:n], Limit: limit}, err
+	}
+	return n, WaitSeed{Text: text[:n], Limit: limit}, err
 }
 
 func duration(s string) (time.Duration, error) {
