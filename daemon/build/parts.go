@@ -70,6 +70,11 @@ type ConnectRequest struct {
 	Files      provisioners.Files
 	// Find tells where the guest's port is reached, as host:port.
 	Find func(ctx context.Context) (string, error)
+	// HostKey is the only host key that the guest may show, in the form of authorized_keys; empty for any. A guest whose
+	// key is known was up before, so that it is tried at shorter intervals.
+	HostKey string
 	// Report is told what is seen on the way, one line for each change.
 	Report func(text string)
+	// Mark is told the moments of the timeline that are met on the way; it may be nil.
+	Mark func(m Mark, detail string)
 }
