@@ -32,6 +32,7 @@ type Session struct {
 	Key      KeyPair             // make-key; zero when the template brings its own login
 	Seed     SeedServer          // serve-seed; nil without one
 	Reached  string              // wait-guest: host:port at which the guest answered
+	HostKey  string              // wait-guest: as in authorized_keys; one that is known before must be shown again
 	CDs      []string            // make-media: seed CDs
 	Floppy   string              // make-media
 	Machine  hypervisor.Machine  // create-machine
