@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -155,6 +156,7 @@ func (h *handler) report(r *http.Request, name string, c *counter, start time.Ti
 		Path:      printable(name, maxPath),
 		Status:    c.status,
 		Bytes:     c.n,
+		Whole:     r.Method == http.MethodGet && c.whole(),
 		Remote:    r.RemoteAddr,
 		UserAgent: printable(r.UserAgent(), maxAgent),
 		Duration:  h.cfg.Now().Sub(start),
@@ -193,6 +195,11 @@ func (c *counter) Write(p []byte) (int, error) {
 		c.n += int64(n)
 	}
 	return n, err
+}
+
+// whole tells whether all of a file was sent: not a part of it, and not an error.
+func (c *counter) whole() bool {
+	return c.status == http.StatusOK && c.Header().Get("Content-Length") == strconv.FormatInt(c.n, 10)
 }
 
 // ReadFrom counts the bytes and keeps sendfile possible.

@@ -41,6 +41,7 @@ type Request struct {
 	Path      string        `json:"path"` // without Prefix and query, cut to a sane length, unprintable characters replaced
 	Status    int           `json:"status"`
 	Bytes     int64         `json:"bytes"` // of the body, as far as they were sent
+	Whole     bool          `json:"whole"` // a GET was answered with a file, and all of it was sent
 	Remote    string        `json:"remote"`
 	UserAgent string        `json:"user_agent"`
 	Duration  time.Duration `json:"duration"`

@@ -170,7 +170,7 @@ func TestDirectory(t *testing.T) {
 
 func TestMethodsAndRanges(t *testing.T) {
 	t.Parallel()
-	s, j := start(t, Config{Content: map[string]string{"/x": "0123456789"}})
+	s, j := start(t, Config{Content: map[string]string{"/x": "0123456789", "/empty": ""}})
 	for _, tc := range []struct {
 		method, target string
 		header         string
@@ -179,7 +179,11 @@ func TestMethodsAndRanges(t *testing.T) {
 	}{
 		{"HEAD", "/x", "X: y", answer{200, ""}, 0},
 		{"HEAD", "/nope", "X: y", answer{404, ""}, 0},
+		{"GET", "/x", "X: y", answer{200, "0123456789"}, 10},
+		{"GET", "/empty", "X: y", answer{200, ""}, 0},
+		{"GET", "/nope", "X: y", notFound, 10},
 		{"GET", "/x", "Range: bytes=2-4", answer{206, "234"}, 3},
+		{"GET", "/x", "Range: bytes=0-9", answer{206, "0123456789"}, 10},
 		{"GET", "/x", "Range: bytes=20-", answer{416, "invalid range: failed to overlap\n"}, 33},
 		{"POST", "/x", "Content-Length: 0", answer{405, "method not allowed\n"}, 19},
 		{"DELETE", "/x", "X: y", answer{405, "method not allowed\n"}, 19},
@@ -197,6 +201,9 @@ func TestMethodsAndRanges(t *testing.T) {
 		j.mu.Unlock()
 		if got.Method != tc.method || got.Path != tc.target || got.Status != tc.want.Status || got.Bytes != tc.bytes {
 			t.Errorf("reported as %+v", got)
+		}
+		if got.Whole != (tc.method == "GET" && tc.want.Status == 200) {
+			t.Errorf("%s %s: reported as whole: %v", tc.method, tc.header, got.Whole)
 		}
 		if got.UserAgent != "debian-installer" || !strings.HasPrefix(got.Remote, "127.0.0.1:") || got.Time.IsZero() || got.Duration <= 0 {
 			t.Errorf("reported as %+v", got)
@@ -247,7 +254,7 @@ func TestCloseCutsAndReports(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if len(j.list) != 1 || j.list[0].Bytes >= int64(len(big)) || j.list[0].Status != 200 {
+	if len(j.list) != 1 || j.list[0].Bytes >= int64(len(big)) || j.list[0].Status != 200 || j.list[0].Whole {
 		t.Errorf("reported %+v", j.list)
 	}
 	if err := s.Close(); err != nil {
@@ -282,7 +289,7 @@ func TestContextEndsTheServer(t *testing.T) {
 
 func TestManyGuests(t *testing.T) {
 	t.Parallel()
-	s, j := start(t, Config{Content: map[string]string{"/x": "0123456789"}})
+	s, j := start(t, Config{Content: map[string]string{"/x": "0123456789", "/empty": ""}})
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
