@@ -25,7 +25,7 @@ type outputs interface {
 
 // work runs one attempt of a build to its end and writes down how it ended. It is the queue's worker.
 func (b *Builds) work(ctx context.Context, id build.ID, attempt int) {
-	b.eventLog(id).State(build.Running, "")
+	b.eventLog(id).Began(attempt)
 	result := b.attempt(ctx, id, attempt)
 	message := ""
 	if result.Err != nil {

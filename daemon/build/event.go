@@ -2,6 +2,7 @@ package build
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -53,9 +54,15 @@ type Event struct {
 	// Seconds is how long a step took, when it ended.
 	Seconds float64 `json:"seconds,omitempty"`
 	// Done and Total are bytes of an EventProgress; Total 0 means unknown.
-	Done    int64    `json:"done,omitempty"`
-	Total   int64    `json:"total,omitempty"`
-	State   State    `json:"state,omitempty"`
+	Done  int64 `json:"done,omitempty"`
+	Total int64 `json:"total,omitempty"`
+	State State `json:"state,omitempty"`
+	// Attempt is the run of the build that began, in the EventState that says Running; counted from 1.
+	Attempt int `json:"attempt,omitempty"`
+	// Request ("GET /ks.cfg"), Status (of HTTP) and Size (bytes sent) are of an EventSeed.
+	Request string   `json:"request,omitempty"`
+	Status  int      `json:"status,omitempty"`
+	Size    int64    `json:"size,omitempty"`
 	Choices []string `json:"choices,omitempty"`
 	// Hold marks a question that only a person answers.
 	Hold bool `json:"hold,omitempty"`
@@ -108,6 +115,12 @@ func (l Log) Error(format string, args ...any) {
 // Seed tells a request of the guest to the seed server.
 func (l Log) Seed(text string) { l.emit(Event{Kind: EventSeed, Text: text}) }
 
+// SeedRequest tells a request of the guest to the seed server and how it was answered, with bytes sent.
+func (l Log) SeedRequest(method, path string, status int, bytes int64) {
+	request := method + " /" + strings.TrimLeft(path, "/")
+	l.emit(Event{Kind: EventSeed, Text: fmt.Sprintf("%s: %d, %d bytes", request, status, bytes), Request: request, Status: status, Size: bytes})
+}
+
 // Mark tells a moment of the timeline; detail may be empty.
 func (l Log) Mark(m Mark, detail string) { l.emit(Event{Kind: EventMark, Mark: m, Text: detail}) }
 
@@ -128,6 +141,9 @@ func (l Log) step(name string, phase StepPhase, took time.Duration, text string)
 
 // State tells that the build is in a new state.
 func (l Log) State(s State, text string) { l.emit(Event{Kind: EventState, State: s, Text: text}) }
+
+// Began tells that a run of the build has begun.
+func (l Log) Began(attempt int) { l.emit(Event{Kind: EventState, State: Running, Attempt: attempt}) }
 
 // Question tells that the build waits for an answer.
 func (l Log) Question(q Question) {

@@ -46,6 +46,7 @@ type Session struct {
 	machine   hypervisor.Machine // what CurrentMachine tells
 	guest     provisioners.Guest // what CurrentGuest tells
 	expectOff bool
+	touched   string // what Touched tells
 	closers   []io.Closer
 }
 

@@ -120,7 +120,7 @@ func (w *Writer) Emit(e build.Event) {
 }
 
 func (w *Writer) append(e build.Event) {
-	e.Text = w.redact(e.Text)
+	e.Text, e.Request = w.redact(e.Text), w.redact(e.Request)
 	line, err := json.Marshal(e)
 	if err != nil {
 		w.err = err

@@ -54,7 +54,7 @@ func rules() []Rule {
 			"steps know ports, never a driver, a guest or a provisioner",
 		},
 		{
-			[]string{"daemon/queue", "daemon/store", "daemon/checkpoint", "daemon/eventlog", "daemon/inputs", "daemon/wire"},
+			[]string{"daemon/queue", "daemon/store", "daemon/checkpoint", "daemon/eventlog", "daemon/inputs", "daemon/window", "daemon/wire"},
 			list(ports, []string{inside, core}),
 			"what the daemon is made of knows the core and the ports",
 		},
