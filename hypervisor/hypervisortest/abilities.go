@@ -3,7 +3,6 @@ package hypervisortest
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,19 +15,7 @@ func testGuest(t *testing.T, r run) {
 	if r.GuestPort == 0 {
 		t.Skip("the guest has no port to reach")
 	}
-	m := r.started(t, r.Lasting(t))
-	e, err := r.address(m)
-	if err != nil {
-		t.Fatalf("Guest: %v", err)
-	}
-	var d net.Dialer
-	conn, err := d.DialContext(r.ctx, "tcp", e.String())
-	if err != nil {
-		t.Fatalf("the guest's port cannot be reached: %v", err)
-	}
-	if err := conn.Close(); err != nil {
-		t.Error(err)
-	}
+	r.wantReachable(t, r.started(t, r.Lasting(t)))
 }
 
 // address asks until the guest has an address.
@@ -54,6 +41,12 @@ func testExport(t *testing.T, r run) {
 	if err := m.Wait(r.ctx); err != nil {
 		t.Fatalf("Wait: %v", err)
 	}
+	r.checkExport(t, m, spec)
+}
+
+// checkExport exports a machine that is off, and compares what is told of the files with what they are.
+func (r run) checkExport(t *testing.T, m hypervisor.Machine, spec hypervisor.Spec) {
+	t.Helper()
 	dir := t.TempDir()
 	a, err := m.Export(r.ctx, dir, hypervisor.ExportOptions{Format: "qcow2", Name: "golden"})
 	if err != nil {

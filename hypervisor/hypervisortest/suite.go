@@ -2,7 +2,9 @@
 //
 // A driver's test fills in a [Suite] and calls its Run. The suite knows no driver: it makes machines from the specs that
 // it is given, drives them through the port and compares what comes back with the contract in package hypervisor. What a
-// driver cannot do (a keyboard, a way to crash a guest) is left out of the Suite and skipped with a reason.
+// driver cannot do (a keyboard, a way to crash a guest, freezing) is left out of the Suite and skipped with a reason.
+//
+// Whatever is frozen in a test is compared, file by file, when all machines of that test are gone: it must be as it was.
 package hypervisortest
 
 import (
@@ -32,6 +34,13 @@ type Suite struct {
 	Crash func(t *testing.T, m hypervisor.Machine)
 	// GuestPort is a port in Lasting's Network.Forward; 0 skips the test of Guest.
 	GuestPort int
+	// Memory and Disk mark what a running guest of Lasting holds. Nil: the tests that need it are skipped.
+	Memory, Disk *Marker
+	// FrozenDir returns an empty directory that machines can be frozen into. It must outlive the test's machines. Nil:
+	// t.TempDir.
+	FrozenDir func(t *testing.T) string
+	// Unfreezable is like Lasting, for a machine whose memory cannot be kept. Nil: skipped.
+	Unfreezable func(t *testing.T) hypervisor.Spec
 	// ACPI says that the guest of Lasting powers itself off when it is asked to.
 	ACPI bool
 	// Timeout bounds each test; 5 min if it is 0.
@@ -40,13 +49,36 @@ type Suite struct {
 	Parallel bool
 }
 
+// Marker changes something in a running guest, so that a test can tell it from others and from itself at another time.
+type Marker struct {
+	// Set waits until the guest holds the mark, which is one lower-case letter, in place of an earlier one.
+	Set func(t *testing.T, m hypervisor.Machine, mark string)
+	// Get returns the mark that was set last, in this machine or in the one that it was thawed from; empty for none.
+	Get func(t *testing.T, m hypervisor.Machine) string
+}
+
 // Run runs every test of the suite as a subtest.
 func (s Suite) Run(t *testing.T) {
 	t.Helper()
-	for _, c := range []struct {
-		name string
-		test func(*testing.T, run)
-	}{
+	for _, c := range append(basics(), freezing()...) {
+		t.Run(c.name, func(t *testing.T) {
+			if s.Parallel {
+				t.Parallel()
+			}
+			c.test(t, s.start(t))
+		})
+	}
+}
+
+// testCase is one test of the suite.
+type testCase struct {
+	name string
+	test func(*testing.T, run)
+}
+
+// basics are for every driver.
+func basics() []testCase {
+	return []testCase{
 		{"probe", testProbe},
 		{"create is idempotent", testCreateTwice},
 		{"create refuses a foreign name", testCreateForeign},
@@ -66,13 +98,31 @@ func (s Suite) Run(t *testing.T) {
 		{"keyboard", testKeyboard},
 		{"screen", testScreen},
 		{"serial port", testSerial},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if s.Parallel {
-				t.Parallel()
-			}
-			c.test(t, s.start(t))
-		})
+	}
+}
+
+// freezing is for drivers that can freeze machines.
+func freezing() []testCase {
+	return []testCase{
+		{"freeze a running machine", testFreezeRunning},
+		{"freeze twice", testFreezeTwice},
+		{"freeze a machine that is off", testFreezeOff},
+		{"freeze a thawed machine", testFreezeThawed},
+		{"freeze into nowhere", testFreezeNowhere},
+		{"freeze is cancelled", testFreezeCancelled},
+		{"freeze what has no memory to keep", testUnfreezable},
+		{"export after a freeze", testExportFrozen},
+		{"thaw two at once", testThawTwo},
+		{"thaw after the frozen machine is gone", testThawOrphan},
+		{"thaw keeps memory", testThawMemory},
+		{"thaw keeps disks", testThawDisks},
+		{"thaw is idempotent", testThawTwice},
+		{"thaw refuses a foreign name", testThawForeign},
+		{"thaw is cancelled", testThawCancelled},
+		{"thaw of damaged files", testThawDamaged},
+		{"thawed machine is opened and destroyed", testThawOpen},
+		{"thawed machine ends", testThawEnds},
+		{"fits", testFits},
 	}
 }
 
@@ -100,6 +150,12 @@ func (r run) create(t *testing.T, spec hypervisor.Spec) hypervisor.Machine {
 	if err != nil {
 		t.Fatalf("Create: %v", err)
 	}
+	r.adopt(t, m)
+	return m
+}
+
+// adopt lets a machine be destroyed when the test ends.
+func (r run) adopt(t *testing.T, m hypervisor.Machine) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), 5*time.Minute)
 		defer cancel()
@@ -107,7 +163,6 @@ func (r run) create(t *testing.T, spec hypervisor.Spec) hypervisor.Machine {
 			t.Errorf("Destroy when the test ended: %v", err)
 		}
 	})
-	return m
 }
 
 // started makes a running machine.
