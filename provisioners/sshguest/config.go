@@ -22,6 +22,8 @@ const (
 	keepAlivesMissed  = 12 // unanswered for so many intervals, a connection is dead
 	reconnectLimit    = 2 * time.Minute
 	defaultPoll       = time.Second
+	hastyPoll         = 50 * time.Millisecond // from the end of a try to the next, if the guest was up before,
+	hastyTries        = 100                   // for so many: 5 s of refusals
 	dialLimit         = 15 * time.Second
 	bannerLimit       = 30 * time.Second // an emulated sshd that was just started needs seconds
 	handshakeLimit    = time.Minute
@@ -39,6 +41,9 @@ type Config struct {
 	PrivateKey []byte
 	// Files opens ssh_private_key_file and its like. It may be nil if the arguments name no file.
 	Files provisioners.Files
+	// HostKey is the only host key that the guest may show, in the form of authorized_keys; empty for any. As the guest
+	// was up before then, PauseBeforeConnecting is left out, and it is tried at shorter intervals at first.
+	HostKey string
 	// AgentSocket is the user's SSH_AUTH_SOCK; empty for none.
 	AgentSocket string
 

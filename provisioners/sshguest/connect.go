@@ -72,10 +72,18 @@ func newWaiter(cfg Config, find Finder, report func(Observation)) (*waiter, erro
 		return nil, err
 	}
 	seen := &observer{report: report}
-	return &waiter{
+	w := &waiter{
 		cfg: cfg, id: id, seen: seen,
 		prober: prober{cfg: cfg, route: way, find: cfg.finder(find), seen: seen},
-	}, nil
+	}
+	if cfg.HostKey != "" {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(cfg.HostKey))
+		if err != nil {
+			return nil, fmt.Errorf("the guest's host key %q is not in the form of authorized_keys: %w", cfg.HostKey, err)
+		}
+		w.pin.set(key)
+	}
+	return w, nil
 }
 
 // login waits for a login that works for at most limit, or as long as ctx if limit is 0.
@@ -85,9 +93,10 @@ func (w *waiter) login(ctx context.Context, limit time.Duration, argument string
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: %v%s", ErrTimeout, limit, argument))
 		defer cancel()
 	}
+	h := w.haste()
 	var count refusals
 	for {
-		client, err := w.once(ctx, &count)
+		client, err := w.once(ctx, &count, &h)
 		switch {
 		case err == nil:
 			return client, nil
@@ -96,7 +105,7 @@ func (w *waiter) login(ctx context.Context, limit time.Duration, argument string
 		case !errors.Is(err, errAgain):
 			// as it is
 		default:
-			err = w.pause(ctx, count.pause(w.cfg.Poll))
+			err = w.pause(ctx, count.pause(h.interval(w.cfg.Poll)))
 			if err == nil {
 				continue
 			}
@@ -105,17 +114,41 @@ func (w *waiter) login(ctx context.Context, limit time.Duration, argument string
 	}
 }
 
+// haste is how many tries may still follow each other at short intervals.
+type haste int
+
+// haste is for guests that were up before: one that runs on from a checkpoint or reboots is back soon, and each second
+// counts. A guest that is being installed answers when it does.
+func (w *waiter) haste() haste {
+	if !w.pin.known() {
+		return 0
+	}
+	return hastyTries
+}
+
+// interval is the time from the end of a try to the next one.
+func (h *haste) interval(poll time.Duration) time.Duration {
+	if *h <= 0 || poll <= hastyPoll {
+		return poll
+	}
+	*h--
+	return hastyPoll
+}
+
 // errAgain marks a try that the next one may better.
 var errAgain = errors.New("try again")
 
 // once waits for a server and tries one login.
-func (w *waiter) once(ctx context.Context, count *refusals) (*ssh.Client, error) {
-	conn, err := w.reach(ctx)
+func (w *waiter) once(ctx context.Context, count *refusals, h *haste) (*ssh.Client, error) {
+	conn, err := w.reach(ctx, h)
 	if err != nil {
 		return nil, err
 	}
 	client, seen, err := handshake(ctx, conn, conn.addr, w.cfg, w.id, w.pin.check)
 	o := Observation{Addr: conn.addr, Port: w.cfg.port()}
+	if seen.hostKey != nil && !errors.Is(err, ErrHostKeyChanged) {
+		w.seen.met(seen.hostKey, o)
+	}
 	switch {
 	case err == nil:
 		w.pin.set(seen.hostKey)

@@ -67,7 +67,7 @@ func TestTheWaitTellsWhatItSees(t *testing.T) {
 		t.Fatal(c.err)
 	}
 	defer c.guest.Close()
-	want := []sshguest.Kind{sshguest.NoAddress, sshguest.Refused, sshguest.Banner, sshguest.LoginRefused, sshguest.LoggedIn}
+	want := []sshguest.Kind{sshguest.NoAddress, sshguest.Address, sshguest.Refused, sshguest.PortOpen, sshguest.Banner, sshguest.LoginRefused, sshguest.LoggedIn}
 	if got := s.kinds(); !slices.Equal(got, want) {
 		t.Errorf("saw %v, want each once: %v", got, want)
 	}

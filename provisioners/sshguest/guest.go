@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
@@ -40,11 +41,15 @@ func newGuest(w *waiter) *Guest {
 // first makes the first connection, and the second one after pause_before_connecting.
 func (g *Guest) first(ctx context.Context) error {
 	limit, argument := g.w.cfg.timeout(), " (ssh_timeout)"
+	pause := g.w.cfg.PauseBeforeConnecting
+	if g.w.pin.known() {
+		pause = 0
+	}
 	client, err := g.w.login(ctx, limit, argument)
 	if err != nil {
 		return err
 	}
-	if pause := g.w.cfg.PauseBeforeConnecting; pause > 0 {
+	if pause > 0 {
 		_ = client.Close()
 		if err := g.w.pause(ctx, pause); err != nil {
 			return &ConnectError{Last: g.w.seen.latest(), Err: err}
@@ -72,14 +77,14 @@ func (g *Guest) Addr() string {
 	return g.link.RemoteAddr().String()
 }
 
-// HostKey is the key of the last login in the form of a known_hosts line without the host.
+// HostKey is the key of the last login in the form of authorized_keys, without a newline.
 func (g *Guest) HostKey() string {
 	g.w.pin.mu.Lock()
 	defer g.w.pin.mu.Unlock()
 	if g.w.pin.key == nil {
 		return ""
 	}
-	return string(ssh.MarshalAuthorizedKey(g.w.pin.key))
+	return strings.TrimSpace(string(ssh.MarshalAuthorizedKey(g.w.pin.key)))
 }
 
 // Close ends the connection and everything that runs over it. A second Close does nothing.

@@ -68,34 +68,22 @@ func (w *writeHook) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// gate is a network that can be frozen: packets are neither delivered nor refused.
-type gate struct {
-	mu     sync.Mutex
-	frozen chan struct{}
-}
+// gate is a network that can be frozen by closing it: packets are neither delivered nor refused then.
+type gate chan struct{}
 
-func (g *gate) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	g.mu.Lock()
-	g.frozen = make(chan struct{})
-	frozen := g.frozen
-	g.mu.Unlock()
+func (g gate) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
-	return &gated{Conn: c, frozen: frozen, closed: make(chan struct{})}, nil
-}
-
-func (g *gate) freeze() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	close(g.frozen)
+	return &gated{Conn: c, frozen: g, closed: make(chan struct{})}, nil
 }
 
 type gated struct {
 	net.Conn
-	frozen, closed chan struct{}
-	once           sync.Once
+	frozen gate
+	closed chan struct{}
+	once   sync.Once
 }
 
 func (c *gated) Read(p []byte) (int, error) {

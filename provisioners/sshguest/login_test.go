@@ -154,17 +154,17 @@ func TestBastion(t *testing.T) {
 func TestDeadConnectionsAreEnded(t *testing.T) {
 	t.Parallel()
 	srv := sshtest.Start(t, sshtest.Options{Password: "pw"})
-	var frozen gate
+	network := make(gate)
 	g := connect(t, srv, func(c *sshguest.Config) {
 		c.SSH.KeepAliveInterval = schema.Duration(50 * time.Millisecond)
-		c.Dial = frozen.dial
+		c.Dial = network.dial
 	})
 	running, done := make(chan struct{}), make(chan struct{})
 	defer close(done)
 	go func() {
 		select {
 		case <-running:
-			frozen.freeze()
+			close(network)
 		case <-done: // a machine too slow for keep-alives has ended the connection before
 		}
 	}()

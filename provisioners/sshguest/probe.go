@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -31,19 +32,20 @@ type prober struct {
 }
 
 // reach starts a try every Poll, since one that hangs tells nothing about the next: the kernel resends its first packet
-// only after 1, 3, 7, 15 s, and QEMU's user network accepts connections before the guest has a network at all. The first
-// try that sees a banner ends the others. An error means that ctx has ended, or that
-// there is no way to the guest.
-func (p *prober) reach(ctx context.Context) (*reached, error) {
+// only after 1, 3, 7, 15 s, and QEMU's user network accepts connections before the guest has a network at all. In haste
+// it starts one soon after another ended too; a try that hangs has no more company then either, because an sshd that is
+// slow to answer is made slower by each. The first try that sees a banner ends the others. An error means that ctx has
+// ended, or that there is no way to the guest.
+func (p *prober) reach(ctx context.Context, h *haste) (*reached, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
 	found := make(chan *reached)
-	tick := time.NewTicker(p.cfg.Poll)
-	defer tick.Stop()
 	for {
+		tried := make(chan struct{})
 		wg.Go(func() {
+			defer close(tried)
 			c := p.try(ctx, cancel)
 			if c == nil {
 				return
@@ -54,12 +56,29 @@ func (p *prober) reach(ctx context.Context) (*reached, error) {
 				_ = c.Close()
 			}
 		})
+		if c, err := p.await(ctx, found, tried, h); c != nil || err != nil {
+			return c, err
+		}
+	}
+}
+
+// await returns what was found, or nothing when it is time for the next try.
+func (p *prober) await(ctx context.Context, found <-chan *reached, tried <-chan struct{}, h *haste) (*reached, error) {
+	next := time.NewTimer(p.cfg.Poll)
+	defer next.Stop()
+	for {
 		select {
 		case c := <-found:
 			return c, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
-		case <-tick.C:
+		case <-tried:
+			tried = nil
+			if soon := h.interval(p.cfg.Poll); soon < p.cfg.Poll {
+				next.Reset(soon)
+			}
+		case <-next.C:
+			return nil, nil
 		}
 	}
 }
@@ -81,6 +100,7 @@ func (p *prober) try(ctx context.Context, giveUp context.CancelCauseFunc) *reach
 		see(Observation{Kind: NoAddress, Err: err})
 		return nil
 	}
+	see(Observation{Kind: Address})
 	conn, err := p.dial(ctx, addr, see)
 	if errors.Is(err, errBastion) {
 		giveUp(err)
@@ -90,6 +110,9 @@ func (p *prober) try(ctx context.Context, giveUp context.CancelCauseFunc) *reach
 		see(Observation{Kind: classify(err), Err: err})
 		return nil
 	}
+	if !forwarded(addr) {
+		see(Observation{Kind: PortOpen})
+	}
 	c, err := p.awaitBanner(ctx, conn, see)
 	if err != nil {
 		see(Observation{Kind: NoBanner})
@@ -98,6 +121,14 @@ func (p *prober) try(ctx context.Context, giveUp context.CancelCauseFunc) *reach
 	}
 	c.addr = addr
 	return c
+}
+
+// forwarded tells a port of this host that leads to the guest. Its other end takes connections whether or not the guest
+// does, as QEMU's does.
+func forwarded(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	ip, _ := netip.ParseAddr(host)
+	return err == nil && (ip.IsLoopback() || host == "localhost")
 }
 
 // over also tells a deadline whose timer is late: connections that took it over end with a time-out of their own.
@@ -131,6 +162,7 @@ func (p *prober) awaitBanner(ctx context.Context, conn net.Conn, see func(Observ
 		return nil, context.Cause(ctx)
 	}
 	text := strings.TrimRight(string(line), "\r\n")
+	see(Observation{Kind: PortOpen})
 	see(Observation{Kind: Banner, Text: printable(text)})
 	return &reached{Conn: &replayed{Conn: conn, r: io.MultiReader(bytes.NewReader(line), r)}, banner: text}, nil
 }

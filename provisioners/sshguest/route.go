@@ -164,8 +164,9 @@ func (c *limited) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// ErrHostKeyChanged says that another server answers than the one of the first login, and no reboot was announced.
-var ErrHostKeyChanged = errors.New("the guest's host key changed since the first login")
+// ErrHostKeyChanged says that another server answers than the one of the first login, or than Config.HostKey asks for,
+// and no reboot was announced.
+var ErrHostKeyChanged = errors.New("another machine or system answers, the host key is not that of this guest")
 
 // pin remembers the host key of the first login.
 type pin struct {
@@ -187,6 +188,13 @@ func (p *pin) set(key ssh.PublicKey) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.key, p.planned = key, false
+}
+
+// known tells whether the guest's key is known.
+func (p *pin) known() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.key != nil
 }
 
 func (p *pin) plan() {
