@@ -118,8 +118,8 @@ func ssh() build.CommunicatorKind {
 		Connect: func(ctx context.Context, r build.ConnectRequest) (provisioners.Guest, error) {
 			guest, err := sshguest.Connect(ctx, sshguest.Config{
 				SSH: r.Args.SSH, Bastion: r.Args.Bastion, PauseBeforeConnecting: r.Args.PauseBeforeConnecting.Or(0),
-				PrivateKey: r.PrivateKey, Files: r.Files, AgentSocket: r.Args.AgentSocket,
-			}, r.Find, func(o sshguest.Observation) { r.Report(o.String()) })
+				PrivateKey: r.PrivateKey, Files: r.Files, AgentSocket: r.Args.AgentSocket, HostKey: r.HostKey,
+			}, r.Find, observed(r))
 			if err != nil {
 				return nil, err
 			}
