@@ -16,6 +16,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/inputs"
 	"github.com/boxkiln/boxkiln/daemon/queue"
 	"github.com/boxkiln/boxkiln/daemon/store"
+	"github.com/boxkiln/boxkiln/daemon/window"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/auth"
@@ -38,6 +39,7 @@ type Builds struct {
 	log     *slog.Logger
 	now     func() time.Time
 	queue   *queue.Queue // set once, before the first submission
+	screens window.Screens
 
 	submitting sync.RWMutex // held for reading by submissions
 	retired    bool         // guarded by submitting: no more of them
@@ -50,6 +52,9 @@ type Builds struct {
 type live struct {
 	log      *eventlog.Writer
 	label    string
+	session  *build.Session // of the attempt that runs; nil before
+	serial   *window.Spool  // of the attempt that runs; nil before
+	timeline timelineFold
 	question chan string // an answer; nil while nothing is asked
 }
 

@@ -29,7 +29,7 @@ func (b *Builds) work(ctx context.Context, id build.ID, attempt int) {
 	result := b.attempt(ctx, id, attempt)
 	message := ""
 	if result.Err != nil {
-		message = result.Err.Error()
+		message = b.withTimeline(id, attempt, result)
 	}
 	// The end is written even if the daemon is being stopped.
 	ctx = context.WithoutCancel(ctx)
@@ -39,6 +39,7 @@ func (b *Builds) work(ctx context.Context, id build.ID, attempt int) {
 	}
 	b.gate.ended(id)
 	b.eventLog(id).State(result.State, message)
+	b.keepTimeline(id, attempt)
 	b.close(id)
 }
 
@@ -58,6 +59,7 @@ func (b *Builds) attempt(ctx context.Context, id build.ID, attempt int) build.Re
 		b.reap(context.WithoutCancel(ctx), id)
 		return fail(err)
 	}
+	defer b.showSession(s)()
 	return b.engine.Run(ctx, s, append(steps, handOver(out)))
 }
 

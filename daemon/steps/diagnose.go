@@ -41,7 +41,7 @@ func (e *Evidence) Error() string {
 // Unwrap returns the error itself.
 func (e *Evidence) Unwrap() error { return e.Err }
 
-// Diagnose keeps the last screen and the serial log of a failed build's machine, and adds both to its error.
+// Diagnose keeps the last screen of a failed build's machine, and adds it and the end of the serial log to the error.
 func (t *Set) Diagnose(ctx context.Context, s *build.Session, err error) error {
 	if s.Machine == nil {
 		return err
@@ -52,7 +52,7 @@ func (t *Set) Diagnose(ctx context.Context, s *build.Session, err error) error {
 	} else {
 		s.Debug.Debug("no picture of the failed machine", "err", capErr)
 	}
-	ev.Log, ev.Serial = keepSerial(s)
+	ev.Log, ev.Serial = lastSerial(s)
 	if ev.Screen == "" && len(ev.Serial) == 0 {
 		return err
 	}
@@ -84,23 +84,21 @@ const (
 	// serialTail is how much of the serial log's end is read for the error, in bytes, and serialLines how many lines it shows.
 	serialTail  = 16 << 10
 	serialLines = 8
-	// serialKept bounds the copy of a serial log, in bytes.
-	serialKept = 16 << 20
 )
 
-// keepSerial copies the serial log out of the machine's directory, which goes, and returns its last lines.
-func keepSerial(s *build.Session) (path string, last []string) {
+// lastSerial returns the last lines of the serial console, and where the copy of the whole lies that the daemon makes while
+// the machine runs. The lines are from the machine's own log: the copy may be a moment behind.
+func lastSerial(s *build.Session) (path string, last []string) {
 	port, ok := s.Machine.(hypervisor.SerialPort)
 	if !ok {
 		return "", nil
 	}
-	data, err := readTail(port.SerialLog(), serialKept)
+	data, err := readTail(port.SerialLog(), serialTail)
 	if err != nil || len(data) == 0 {
 		return "", nil
 	}
 	path = filepath.Join(s.Dirs.Logs, "serial")
-	if err := fsx.WriteFile(path, data, 0o600); err != nil {
-		s.Debug.Warn("the serial log could not be kept", "err", err)
+	if _, err := os.Stat(path); err != nil {
 		path = ""
 	}
 	return path, lastLines(data)
@@ -125,7 +123,6 @@ func readTail(path string, limit int64) ([]byte, error) {
 }
 
 func lastLines(data []byte) []string {
-	data = data[max(0, len(data)-serialTail):]
 	var lines []string
 	for _, l := range strings.FieldsFunc(string(data), func(r rune) bool { return r == '\n' || r == '\r' }) {
 		if l = printable(l); strings.TrimSpace(l) != "" {

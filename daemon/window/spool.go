@@ -80,7 +80,8 @@ func (s *Spool) state() (size int64, closed bool, fresh <-chan struct{}) {
 }
 
 // Follow calls fn with what was written from offset on and with the place after it, waits for more, and returns nil when
-// the spool is closed. An offset behind the end means the end. It stops with the error of fn or of ctx.
+// the spool is closed. An offset behind the end means the end, and a negative one counts from there. It stops with the error
+// of fn or of ctx.
 func (s *Spool) Follow(ctx context.Context, offset int64, fn func(next int64, chunk []byte) error) error {
 	f, err := os.Open(s.path)
 	if err != nil {
@@ -88,7 +89,7 @@ func (s *Spool) Follow(ctx context.Context, offset int64, fn func(next int64, ch
 	}
 	defer f.Close()
 	size, _, _ := s.state()
-	offset = min(offset, size)
+	offset = place(offset, size)
 	for {
 		size, closed, fresh := s.state()
 		if offset, err = read(ctx, f, offset, size, fn); err != nil {
@@ -116,8 +117,16 @@ func ReadSpool(ctx context.Context, path string, offset int64, fn func(next int6
 	if err != nil {
 		return err
 	}
-	_, err = read(ctx, f, min(offset, info.Size()), info.Size(), fn)
+	_, err = read(ctx, f, place(offset, info.Size()), info.Size(), fn)
 	return err
+}
+
+// place is where an offset leads in a file of that size.
+func place(offset, size int64) int64 {
+	if offset < 0 {
+		offset += size
+	}
+	return min(max(0, offset), size)
 }
 
 // chunkSize is how much is read at once, in bytes.

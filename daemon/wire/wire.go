@@ -146,3 +146,41 @@ func Errorf(code Code, format string, args ...any) *Error {
 type ErrorReply struct {
 	Error *Error `json:"error"`
 }
+
+// Timeline is what happened when in a build: the moments of all its attempts, in the order in which they began.
+type Timeline struct {
+	Moments []build.Moment `json:"moments"`
+}
+
+// KeysRequest asks to type at a build's machine: text with the tokens of boot commands.
+type KeysRequest struct {
+	Text string `json:"text"`
+}
+
+// KeysReply tells how much was typed.
+type KeysReply struct {
+	Events int `json:"events"` // presses and releases
+}
+
+// ShellInput is a text message from the user of a shell; what is typed comes as binary messages.
+type ShellInput struct {
+	// Resize is the new size of the terminal.
+	Resize *ShellSize `json:"resize,omitempty"`
+	// EOF ends the input.
+	EOF bool `json:"eof,omitempty"`
+}
+
+// ShellSize is the size of a terminal, in characters.
+type ShellSize struct {
+	Rows int `json:"rows"`
+	Cols int `json:"cols"`
+}
+
+// ShellOutput is a text message to the user of a shell; output comes as binary messages.
+type ShellOutput struct {
+	// Stderr is what a command without a terminal wrote to its standard error.
+	Stderr []byte `json:"stderr,omitempty"`
+	// Exit is how it ended; the last message has it, or Error.
+	Exit  *int   `json:"exit,omitempty"`
+	Error *Error `json:"error,omitempty"`
+}
