@@ -41,6 +41,13 @@ bench-packer: ## the same template under Packer and Boxkiln, in turn (RUNS=n)
 	@test/setup/libvirt.sh
 	@test/bench/packer.sh $(RUNS)
 
+.PHONY: bench-rebuild
+bench-rebuild: ## what a changed script costs under Boxkiln, and under Packer
+	@test/setup/packages.sh test
+	@$(MAKE) --no-print-directory build iso
+	@test/setup/libvirt.sh
+	@test/bench/rebuild.sh
+
 .PHONY: deps
 deps: ## install the Debian packages for building, demo and tests
 	@test/setup/packages.sh test

@@ -67,10 +67,11 @@ build {
   sources = ["source.qemu.debian12-uefi"]
 
   provisioner "shell" {
-    scripts = [
-      "${path.root}/../debian12/scripts/vagrant-keys.sh",
-      "${path.root}/../debian12/scripts/demo.sh",
-    ]
+    script = "${path.root}/../debian12/scripts/vagrant-keys.sh"
+  }
+
+  provisioner "shell" {
+    script = "${path.root}/../debian12/scripts/demo.sh"
   }
 
   post-processor "vagrant" {

@@ -68,11 +68,14 @@ source "qemu" "debian12" {
 build {
   sources = ["source.qemu.debian12"]
 
+  # A provisioner for each script: Boxkiln keeps the machine after every one, so
+  # that after a change of the last script only the last script runs.
   provisioner "shell" {
-    scripts = [
-      "${path.root}/scripts/vagrant-keys.sh",
-      "${path.root}/scripts/demo.sh",
-    ]
+    script = "${path.root}/scripts/vagrant-keys.sh"
+  }
+
+  provisioner "shell" {
+    script = "${path.root}/scripts/demo.sh"
   }
 
   post-processor "vagrant" {
