@@ -12,7 +12,7 @@
 //	DATA/media/                 downloaded installation media
 //	DATA/blobs/                 files of boxes, by digest
 //	DATA/staging/               uploads that are not complete
-//	DATA/checkpoints/<fp>/      frozen machines
+//	DATA/checkpoints/<id>/      frozen machines and finished artifacts
 //	DATA/builds/<id>/           plan.json, files.json, secrets, log
 //	DATA/builds/<id>/attempt-N/ serial, screen.png, timeline.json, work/, outputs/, scratch/
 //
@@ -127,7 +127,7 @@ func (d Dir) Blobs() string { return d.join("blobs") }
 // Staging holds uploads that are not complete.
 func (d Dir) Staging() string { return d.join("staging") }
 
-// Checkpoints holds the frozen machines.
+// Checkpoints holds the frozen machines and finished artifacts, each in a folder called by its id; daemon/checkpoint makes them.
 func (d Dir) Checkpoints() string { return d.join("checkpoints") }
 
 // Builds holds a folder for each build.
@@ -195,12 +195,12 @@ func checkName(kind, s string) error {
 	return nil
 }
 
-// Checkpoint is the folder of the machine that is frozen under a fingerprint. Whoever makes it chooses its mode.
-func (d Dir) Checkpoint(fingerprint string) (string, error) {
-	if err := checkName("fingerprint", fingerprint); err != nil {
+// Checkpoint is the folder of one checkpoint. Whoever makes it chooses its mode.
+func (d Dir) Checkpoint(id string) (string, error) {
+	if err := checkName("id", id); err != nil {
 		return "", err
 	}
-	return d.join("checkpoints", fingerprint), nil
+	return d.join("checkpoints", id), nil
 }
 
 // Build names the files of a build.

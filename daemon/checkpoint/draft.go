@@ -1,0 +1,316 @@
+package checkpoint
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/internal/fsx"
+	"github.com/boxkiln/boxkiln/internal/layout"
+	"github.com/boxkiln/boxkiln/internal/zseek"
+)
+
+// Draft is a directory that may become a checkpoint. Freeze a machine into Dir or put an artifact's files there; then Commit
+// it, or Close it if nothing came of that.
+type Draft struct {
+	ID  ID
+	Dir string // absolute if the store's directory is; mode 0711, empty
+
+	s      *Store
+	user   build.ID
+	parent ID
+	life   context.Context // ends with Release
+	end    context.CancelCauseFunc
+	begun  bool          // Commit or Close was called; guarded by Store.mu
+	done   chan struct{} // closed when it is no draft any more
+}
+
+// Draft makes an empty directory for user. Parent is the checkpoint that the machine was thawed from, or the draft that it
+// was frozen into before, because its disks are overlays of those; empty if there is none. The parent's disks stay as long
+// as the draft and what becomes of it.
+func (s *Store) Draft(ctx context.Context, user build.ID, parent ID) (*Draft, error) {
+	d := &Draft{ID: newID(), s: s, user: user, parent: parent, done: make(chan struct{})}
+	d.Dir = s.path(d.ID)
+	d.life, d.end = context.WithCancelCause(context.Background())
+	s.mu.Lock()
+	s.drafts[d.ID] = d // before the row, so that Release finds it
+	s.mu.Unlock()
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		if err := mayBeParent(ctx, tx, parent, user); err != nil {
+			return err
+		}
+		now := s.stamp()
+		_, err := tx.ExecContext(ctx, `INSERT INTO checkpoints (id, state, user, parent, created, used, turn)
+			VALUES (?, ?, ?, ?, ?, ?, `+nextTurn+`)`, d.ID, draft, user, parent, now, now)
+		return err
+	})
+	if err == nil {
+		err = d.makeDir()
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Close(ctx))
+	}
+	return d, nil
+}
+
+// mayBeParent tells whether disks of user may stand on those of parent.
+func mayBeParent(ctx context.Context, tx *sql.Tx, parent ID, user build.ID) error {
+	if parent == "" {
+		return nil
+	}
+	st, maker, err := stateOf(ctx, tx, parent)
+	if err != nil || st == whole || st == layer || (st == draft && maker == user) {
+		return err
+	}
+	return fmt.Errorf("%w: %s, which the machine stands on", ErrGone, parent)
+}
+
+func (d *Draft) makeDir() error {
+	if err := d.s.fault("draft.row"); err != nil {
+		return err
+	}
+	if err := os.Mkdir(d.Dir, layout.PassMode); err != nil {
+		return err
+	}
+	if err := os.Chmod(d.Dir, layout.PassMode); err != nil { // whatever the umask
+		return err
+	}
+	if err := fsx.SyncDir(d.s.dir); err != nil {
+		return err
+	}
+	if d.life.Err() != nil { // Release has looked for the directory already
+		return errors.Join(fmt.Errorf("%w: draft %s was released", ErrGone, d.ID), os.RemoveAll(d.Dir))
+	}
+	return d.s.fault("draft.dir")
+}
+
+// begin is true for the first who ends the draft.
+func (d *Draft) begin() bool {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	first := !d.begun
+	d.begun = true
+	return first
+}
+
+func (d *Draft) finish() {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	delete(d.s.drafts, d.ID)
+	d.end(nil)
+	close(d.done)
+}
+
+// Close throws the draft away with its files. Nothing may stand on them: call it when nothing was frozen. After Commit it
+// does nothing, so it can be deferred.
+func (d *Draft) Close(ctx context.Context) error {
+	if !d.begin() {
+		return nil
+	}
+	defer d.finish()
+	return d.s.change(context.WithoutCancel(ctx), func(tx *sql.Tx) error {
+		return spoil(ctx, tx, `c.id = ? AND c.state = 'draft'`, d.ID)
+	})
+}
+
+// Commit makes the draft a checkpoint that can be found, and gives its user a lease, because the machine that was frozen
+// stands on its disks. It compresses the memory and reads all files, so it takes seconds; it may run in a goroutine while
+// the machine goes on, and while a child of the draft is made. A child is committed after its parent: it waits.
+//
+// Key is the temporary SSH key of the guest, sealed with Options.Seal; empty for none. The error wraps syscall.ENOSPC when
+// the disk is full, and ErrGone when the build was released meanwhile or the parent was lost. After an error nothing is
+// found, but the disks stay until Release, because the machine stands on them.
+func (d *Draft) Commit(ctx context.Context, m Meta, key string) (Entry, error) {
+	if !d.begin() {
+		return Entry{}, fmt.Errorf("%w: draft %s was committed or closed before", ErrGone, d.ID)
+	}
+	defer d.finish()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(d.life, func() { cancel(context.Cause(d.life)) })()
+	m.Parent = d.parent
+	err := d.commit(ctx, m, key)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("checkpoint not kept: %w", context.Cause(ctx))
+		}
+		return Entry{}, errors.Join(err, d.salvage(ctx, m, err))
+	}
+	d.s.shrink(ctx)
+	return d.s.entry(ctx, d.ID)
+}
+
+func (d *Draft) commit(ctx context.Context, m Meta, key string) error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	if err := d.packMemory(ctx, m); err != nil {
+		return err
+	}
+	if err := d.sealKey(key); err != nil {
+		return err
+	}
+	if err := d.s.await(ctx, d.parent); err != nil {
+		return err
+	}
+	return d.enter(ctx, m, whole)
+}
+
+// packMemory replaces the memory by a compressed one.
+func (d *Draft) packMemory(ctx context.Context, m Meta) error {
+	if m.Kind != KindMemory {
+		return nil
+	}
+	select { // one at a time
+	case d.s.packing <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-d.s.packing }()
+	raw := filepath.Join(d.Dir, m.Machine.Memory)
+	if err := d.compress(ctx, raw, filepath.Join(d.Dir, memoryFile)); err != nil {
+		return fmt.Errorf("compress the memory: %w", err)
+	}
+	if err := d.s.fault("commit.packed"); err != nil {
+		return err
+	}
+	if err := os.Remove(raw); err != nil {
+		return err
+	}
+	return d.s.fault("commit.raw")
+}
+
+func (d *Draft) compress(ctx context.Context, raw, packed string) error {
+	src, err := os.Open(raw)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := fsx.Create(packed, layout.SecretMode)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	if err := zseek.Compress(ctx, dst, src, cores()); err != nil {
+		return err
+	}
+	if err := d.s.fault("commit.memory"); err != nil {
+		return err
+	}
+	return dst.Commit()
+}
+
+// cores is how many a memory may take: the machine goes on beside it.
+func cores() int { return min(2, runtime.NumCPU()) }
+
+func (d *Draft) sealKey(key string) error {
+	if key == "" {
+		return nil
+	}
+	sealed, err := d.s.o.Seal([]byte(key))
+	if err != nil {
+		return fmt.Errorf("seal the key of the guest: %w", err)
+	}
+	if err := fsx.WriteFile(filepath.Join(d.Dir, keyFile), sealed, layout.SecretMode); err != nil {
+		return err
+	}
+	return d.s.fault("commit.key")
+}
+
+// await waits until id is no draft any more.
+func (s *Store) await(ctx context.Context, id ID) error {
+	s.mu.Lock()
+	parent := s.drafts[id]
+	s.mu.Unlock()
+	if parent == nil {
+		return nil
+	}
+	select {
+	case <-parent.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// enter writes the manifest and makes the draft a checkpoint of that state, with a lease for its user.
+func (d *Draft) enter(ctx context.Context, m Meta, st state) error {
+	man, err := scan(ctx, d.Dir, d.ID, m)
+	if err != nil {
+		return err
+	}
+	if err := d.s.fault("commit.summed"); err != nil {
+		return err
+	}
+	digest, err := man.write(d.Dir)
+	if err != nil {
+		return err
+	}
+	if err := d.s.fault("commit.manifest"); err != nil {
+		return err
+	}
+	meta, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	d.s.remember(d.ID, man)
+	all, disks := man.space()
+	err = d.s.change(ctx, func(tx *sql.Tx) error {
+		if err := mayBeParent(ctx, tx, d.parent, d.user); err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = ?, fingerprint = ?, label = ?, template = ?, stage = ?,
+			meta = ?, manifest = ?, bytes = ?, disk_bytes = ?, created = ?, used = ?, turn = `+nextTurn+`
+			WHERE id = ? AND state = 'draft'`, st, m.Fingerprint, m.Label, m.Template, m.Stage,
+			string(meta), digest, all, disks, d.s.stamp(), d.s.stamp(), d.ID)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, fmt.Errorf("%w: draft %s was released", ErrGone, d.ID))
+		}
+		_, err = lease(ctx, tx, d.ID, d.user)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return d.s.fault("commit.row")
+}
+
+// salvage keeps the disks of a machine that could not be kept whole: the machine stands on them, and so will what is frozen
+// of it later. What cannot be had even so stays only until Release.
+func (d *Draft) salvage(ctx context.Context, m Meta, why error) error {
+	if m.Machine == nil || m.check() != nil {
+		return d.abandon(ctx, m)
+	}
+	err := strip(d.Dir, m.disks(), func() error { return nil })
+	if err == nil && ctx.Err() == nil && !errors.Is(why, ErrGone) {
+		if d.enter(ctx, m, layer) == nil { // otherwise why says more
+			return nil
+		}
+	}
+	return errors.Join(err, d.abandon(ctx, m))
+}
+
+// abandon marks the draft as no good. If a machine may stand on its disks, they stay until Release.
+func (d *Draft) abandon(ctx context.Context, m Meta) error {
+	ctx = context.WithoutCancel(ctx)
+	return d.s.change(ctx, func(tx *sql.Tx) error {
+		if st, _, err := stateOf(ctx, tx, d.ID); err != nil || st != draft {
+			return err
+		}
+		if m.Machine != nil {
+			if _, err := lease(ctx, tx, d.ID, d.user); err != nil {
+				return err
+			}
+		}
+		return spoil(ctx, tx, `c.id = ? AND c.state = 'draft'`, d.ID)
+	})
+}
