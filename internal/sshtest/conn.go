@@ -70,6 +70,7 @@ type session struct {
 	ch      ssh.Channel
 	env     []string
 	pty     bool
+	term    terminal
 	agent   bool
 	started bool   // a session runs one thing only
 	start   func() // what was asked for, to be run after the reply
@@ -108,18 +109,19 @@ func (s *session) request(ctx context.Context, r *ssh.Request) bool {
 		Value string
 		Rest  []byte `ssh:"rest"`
 	}
-	if r.Type == "auth-agent-req@openssh.com" { // has no payload
+	switch r.Type { // those without a text at the beginning of their payload
+	case "auth-agent-req@openssh.com":
 		s.agent = true
 		return true
+	case "shell":
+		return s.login(ctx)
+	case "pty-req", "window-change":
+		return s.terminalRequest(r)
 	}
 	if err := ssh.Unmarshal(r.Payload, &text); err != nil {
 		return false
 	}
 	switch r.Type {
-	case "pty-req":
-		s.pty = true
-		s.env = append(s.env, "TERM="+text.Value)
-		return true
 	case "signal":
 		return !s.conn.server.opts.NoSignals && s.signal(ssh.Signal(text.Value))
 	case "exec":

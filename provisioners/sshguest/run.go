@@ -54,6 +54,12 @@ func (l *link) prepare(s *ssh.Session, pty bool) error {
 func (l *link) run(ctx context.Context, s *ssh.Session, c provisioners.Command) (int, error) {
 	l.running.Add(1)
 	defer l.running.Add(-1)
+	return l.carryOut(ctx, s, c, func() error { return s.Start(c.Line) }, l.kill)
+}
+
+// carryOut starts what runs on a session, gives it the input and output of c, and waits for its end. When ctx ends, it is
+// ended by kill.
+func (l *link) carryOut(ctx context.Context, s *ssh.Session, c provisioners.Command, start func() error, kill func(*ssh.Session)) (int, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var output sync.Mutex
@@ -66,9 +72,9 @@ func (l *link) run(ctx context.Context, s *ssh.Session, c provisioners.Command) 
 			return 0, err
 		}
 	}
-	ended := l.killWhenDone(ctx, s)
+	ended := l.killWhenDone(ctx, s, kill)
 	defer close(ended)
-	if err := s.Start(c.Line); err != nil {
+	if err := start(); err != nil {
 		return l.status(ctx, err)
 	}
 	var feed sync.WaitGroup
@@ -84,7 +90,7 @@ func (l *link) run(ctx context.Context, s *ssh.Session, c provisioners.Command) 
 }
 
 // killWhenDone ends the command if ctx does. The returned channel is to be closed when the command has ended.
-func (l *link) killWhenDone(ctx context.Context, s *ssh.Session) chan struct{} {
+func (l *link) killWhenDone(ctx context.Context, s *ssh.Session, kill func(*ssh.Session)) chan struct{} {
 	ended := make(chan struct{})
 	go func() {
 		select {
@@ -94,7 +100,7 @@ func (l *link) killWhenDone(ctx context.Context, s *ssh.Session) chan struct{} {
 		}
 		stuck := time.AfterFunc(killGrace, func() { _ = l.Client.Close() })
 		defer stuck.Stop()
-		l.kill(s)
+		kill(s)
 		<-ended
 	}()
 	return ended
