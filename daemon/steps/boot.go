@@ -37,16 +37,44 @@ func (t *Set) typeBoot(ctx context.Context, s *build.Session) error {
 	if !ok {
 		return fmt.Errorf("boot_command: driver %s cannot type: %w", s.Driver.Name(), hypervisor.ErrUnsupported)
 	}
+	player := bootcmd.Player{Keyboard: keyboard, Pace: boot.BootKeyInterval.Or(0), On: tellLooks(s)}
+	look := newEyes(s)
+	if err := look.ready(program); err != nil {
+		return fmt.Errorf("boot_command: %w", err)
+	}
+	player.Eyes = look
 	if err := bootWait(ctx, s, boot.BootWait.Or(defaultBootWait)); err != nil {
 		return err
 	}
+	return t.play(ctx, s, player, program)
+}
+
+// play types the boot command. What the guest fetches counts from here.
+func (t *Set) play(ctx context.Context, s *build.Session, player bootcmd.Player, program bootcmd.Program) error {
 	s.Log.Say("Typing the boot command...")
-	began := t.Now()
-	if err := bootcmd.Play(ctx, program, keyboard, boot.BootKeyInterval.Or(0), nil); err != nil {
-		return err
+	if f := seedFetches(s); f != nil {
+		f.start()
 	}
-	s.Log.Message("typed %d key events in %.1f s", len(program.Events()), t.Now().Sub(began).Seconds())
+	began := t.Now()
+	if err := player.Play(ctx, program); err != nil {
+		return fmt.Errorf("boot_command: %w", err)
+	}
+	typed := fmt.Sprintf("%d key events in %.1f s", len(program.Events()), t.Now().Sub(began).Seconds())
+	s.Log.Message("typed %s", typed)
+	s.Log.Mark(build.MarkTyped, typed)
 	return nil
+}
+
+// tellLooks tells of waits that take as long as the machine does.
+func tellLooks(s *build.Session) func(bootcmd.Op) {
+	return func(op bootcmd.Op) {
+		switch op := op.(type) {
+		case bootcmd.WaitScreen:
+			s.Log.Message("waiting until the screen stands still, for %s at most", op.Limit)
+		case bootcmd.WaitSeed:
+			s.Log.Message("waiting until the guest fetches something, for %s at most", op.Limit)
+		}
+	}
 }
 
 func bootText(boot hypervisor.BootArgs) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -20,10 +19,19 @@ const (
 // seed is a seed server with the address that the guest uses for it.
 type seed struct {
 	*seedhttp.Server
-	seen string
+	seen    string
+	fetches *fetches
 }
 
 func (s seed) Seen() string { return s.seen }
+
+// seedFetches is what the guest fetches from the session's seed server; nil without one.
+func seedFetches(s *build.Session) *fetches {
+	if server, ok := s.Seed.(seed); ok {
+		return server.fetches
+	}
+	return nil
+}
 
 // serveSeed starts the seed server, bound to the address that only the guest reaches.
 func (t *Set) serveSeed(ctx context.Context, s *build.Session) error {
@@ -35,7 +43,11 @@ func (t *Set) serveSeed(ctx context.Context, s *build.Session) error {
 	if err != nil {
 		return fmt.Errorf("find out where the guest sees this host: %w", err)
 	}
-	cfg := seedhttp.Config{Now: t.Now, Log: func(r seedhttp.Request) { s.Log.Seed(seedLine(r)) }}
+	fetched := &fetches{}
+	cfg := seedhttp.Config{Now: t.Now, Log: func(r seedhttp.Request) {
+		s.Log.SeedRequest(r.Method, r.Path, r.Status, r.Bytes)
+		fetched.note(r)
+	}}
 	guestFacing, err := netip.ParseAddr(bind)
 	if err != nil {
 		return build.OurFault(fmt.Errorf("driver %s has the seed server listen on %q: %w", s.Driver.Name(), bind, err))
@@ -56,7 +68,7 @@ func (t *Set) serveSeed(ctx context.Context, s *build.Session) error {
 	if err != nil {
 		return err
 	}
-	s.Seed = seed{server, seen}
+	s.Seed = seed{server, seen, fetched}
 	s.CloseAtEnd(server)
 	s.Log.Say("Starting HTTP server on port %d", server.Port())
 	return nil
@@ -82,8 +94,4 @@ func seedHost(ctx context.Context, s *build.Session) (bind, seen string, err err
 		return h.SeedHost(ctx, s.Plan.Machine)
 	}
 	return loopback, userNetHost, nil
-}
-
-func seedLine(r seedhttp.Request) string {
-	return fmt.Sprintf("%s /%s: %d, %d bytes", r.Method, strings.TrimLeft(r.Path, "/"), r.Status, r.Bytes)
 }

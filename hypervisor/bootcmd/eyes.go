@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Eyes look at the machine for the waits that end when something is seen.
+// Eyes look at the machine for the waits that end when something is seen. When ctx ends, they return its cause.
 type Eyes interface {
 	// Still returns nil when the machine's picture has not changed for d.
 	Still(ctx context.Context, d time.Duration) error
@@ -73,8 +73,8 @@ func look(ctx context.Context, p Player, token string, limit time.Duration, miss
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case limited.Err() != nil:
-		err = context.Cause(limited)
+	case limited.Err() != nil && !errors.Is(err, late):
+		err = late
 	}
 	return fmt.Errorf("%s: %w", token, err)
 }
