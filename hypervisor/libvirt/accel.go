@@ -1,6 +1,10 @@
 package libvirt
 
-import "strings"
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+)
 
 // accelerator is the outcome of looking for KVM: whether it can be used and, in words, why.
 type accelerator struct {
@@ -66,4 +70,24 @@ func hasFlagsLine(cpuinfo string) bool {
 		}
 	}
 	return false
+}
+
+// processor names the host's processor, with a digest of all that a guest may see of it.
+func processor(cpuinfo string) string {
+	first, _, _ := strings.Cut(cpuinfo, "\n\n") // the others are alike
+	sum, name := sha256.New(), ""
+	for line := range strings.Lines(first) {
+		key, value, _ := strings.Cut(line, ":")
+		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+		switch key {
+		case "model name":
+			name = value + " "
+		case "vendor_id", "cpu family", "model", "stepping", "flags", // x86
+			"Features", "CPU implementer", "CPU variant", "CPU part", "CPU revision": // ARM
+		default:
+			continue
+		}
+		fmt.Fprintf(sum, "%s=%s\n", key, value)
+	}
+	return fmt.Sprintf("%s(%x)", name, sum.Sum(nil)[:6])
 }

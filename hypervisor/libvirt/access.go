@@ -43,11 +43,11 @@ func (e *shutOutError) Error() string {
 		"run chmod o+x %q, or keep the data elsewhere with --data DIR", e.uid, e.folder, e.mode, e.path, e.folder)
 }
 
-// may tells whether the account has the permission bits (4 read, 2 write, 1 search) by the file's mode. Access lists are
-// not looked at: with one, libvirt's own answer counts.
+// may tells whether the account has the permission bits (4 read, 2 write, 1 search) by the file's mode, also root: libvirt
+// takes QEMU its capabilities away. Access lists are not looked at: with one, libvirt's own answer counts.
 func (a account) may(info fs.FileInfo, bits fs.FileMode) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	if a.uid == 0 || !ok {
+	if !ok {
 		return true
 	}
 	mode := info.Mode().Perm()
@@ -102,4 +102,16 @@ func (a account) grant(path string) error {
 		return os.Chown(path, int(a.uid), int(a.gid))
 	}
 	return os.Chmod(path, 0o666)
+}
+
+// seal makes a frozen disk readable for QEMU, and for nobody else, and writable for none. QEMU as root is let in through
+// its group, because libvirt takes root's privileges away from it.
+func (a *account) seal(path string) error {
+	switch {
+	case a == nil:
+		return os.Chmod(path, 0o440)
+	case os.Getuid() != 0: // the file cannot be given away
+		return os.Chmod(path, 0o444)
+	}
+	return errors.Join(os.Chown(path, int(a.uid), 0), os.Chmod(path, 0o440))
 }

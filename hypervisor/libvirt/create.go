@@ -39,7 +39,7 @@ func (d *Driver) Create(ctx context.Context, spec hypervisor.Spec) (hypervisor.M
 	case err != nil:
 		return nil, err
 	case m.meta.tag() != spec.Tag:
-		return nil, fmt.Errorf("%w: %q at %s carries the tag %+v, not %+v", hypervisor.ErrForeign, spec.Name, set.URI, m.meta.tag(), spec.Tag)
+		return nil, foreign(m, spec)
 	case fileExists(filepath.Join(spec.Dir, markerFile)):
 		return m, nil
 	}
@@ -47,6 +47,10 @@ func (d *Driver) Create(ctx context.Context, spec hypervisor.Spec) (hypervisor.M
 		return nil, err
 	}
 	return d.create(ctx, spec, set)
+}
+
+func foreign(m *Machine, spec hypervisor.Spec) error {
+	return fmt.Errorf("%w: %q at %s carries the tag %+v, not %+v", hypervisor.ErrForeign, m.name, m.uri, m.meta.tag(), spec.Tag)
 }
 
 func fileExists(path string) bool {
@@ -74,38 +78,63 @@ func (d *Driver) checkSpec(spec hypervisor.Spec, set settings) error {
 }
 
 func (d *Driver) create(ctx context.Context, spec hypervisor.Spec, set settings) (hypervisor.Machine, error) {
-	facts, err := d.host(ctx, set.URI, spec.Arch)
+	b, err := d.draw(ctx, spec, set, nil)
 	if err != nil {
 		return nil, err
 	}
+	return d.build(ctx, b, nil)
+}
+
+// blueprint is a machine before anything of it exists.
+type blueprint struct {
+	spec   hypervisor.Spec
+	set    settings
+	facts  hostFacts
+	host   host
+	domain *libvirtxml.Domain
+}
+
+// draw looks at the host and describes the machine. under are the images under those that its disks start from.
+func (d *Driver) draw(ctx context.Context, spec hypervisor.Spec, set settings, under [][]layer) (blueprint, error) {
+	facts, err := d.host(ctx, set.URI, spec.Arch)
+	if err != nil {
+		return blueprint{}, err
+	}
 	if !facts.local {
-		return nil, fmt.Errorf("libvirt_uri = %q: it leads to another host, which does not see the disks that are made here: "+
+		return blueprint{}, fmt.Errorf("libvirt_uri = %q: it leads to another host, which does not see the disks that are made here: "+
 			"run boxkiln serve on that host and build with --server: %w", set.URI, hypervisor.ErrUnsupported)
 	}
 	if err := d.resolveImages(ctx, &spec, set); err != nil {
-		return nil, err
+		return blueprint{}, err
 	}
 	h, err := d.prepare(ctx, facts, spec, &set)
 	if err != nil {
-		return nil, err
+		return blueprint{}, err
 	}
+	h.under = under
 	x, err := domain(spec, set, h)
-	if err != nil {
-		return nil, err
-	}
-	text, err := x.Marshal()
+	return blueprint{spec: spec, set: set, facts: facts, host: h, domain: x}, err
+}
+
+// build defines the machine, makes its files and calls rouse, if there is one, with the description that libvirt got. On
+// failure nothing is left.
+func (d *Driver) build(ctx context.Context, b blueprint, rouse func(m *Machine, text string) error) (hypervisor.Machine, error) {
+	text, err := b.domain.Marshal()
 	if err != nil {
 		return nil, fmt.Errorf("describe the machine: %w", err)
 	}
-	m, err := d.define(ctx, set.URI, text)
+	m, err := d.define(ctx, b.set.URI, text)
 	if err != nil {
 		return nil, err
 	}
-	d.log.Info("machine defined", "machine", spec.Name, "uri", set.URI, "accelerator", m.meta.Accel, "reason", m.meta.Reason,
-		"type", x.OS.Type.Machine)
-	err = errors.Join(d.makeFiles(ctx, spec, set, h), facts.grantUnknown(m.meta, x))
+	d.log.Info("machine defined", "machine", b.spec.Name, "uri", b.set.URI, "accelerator", m.meta.Accel, "reason", m.meta.Reason,
+		"type", b.domain.OS.Type.Machine)
+	err = errors.Join(d.makeFiles(ctx, b.spec, b.set, b.host), b.facts.grantUnknown(m.meta, b.domain))
+	if err == nil && rouse != nil {
+		err = rouse(m, text)
+	}
 	if err == nil {
-		err = fsx.WriteFile(filepath.Join(spec.Dir, markerFile), []byte(text+"\n"), 0o600)
+		err = fsx.WriteFile(filepath.Join(b.spec.Dir, markerFile), []byte(text+"\n"), 0o600)
 	}
 	if err != nil {
 		return nil, errors.Join(err, m.Destroy(context.WithoutCancel(ctx)))
@@ -130,17 +159,11 @@ func (f hostFacts) grantUnknown(m metadata, x *libvirtxml.Domain) error {
 
 // prepare gathers what domain needs and renders the templates in qemuargs.
 func (d *Driver) prepare(ctx context.Context, facts hostFacts, spec hypervisor.Spec, set *settings) (host, error) {
-	h := host{kvm: facts.accel.kvm && set.Accelerator != "tcg", reason: facts.accel.reason, uuid: uuid.NewString()}
-	if set.Accelerator == "tcg" {
-		h.reason = "accelerator asks for it"
-	}
-	if set.Accelerator == "kvm" && !h.kvm {
-		return h, fmt.Errorf("accelerator = \"kvm\": it cannot work here: %s; leave accelerator out to build without it", facts.accel.reason)
-	}
-	var err error
-	if h.emulator, err = facts.emulator(set.Emulator, spec.Arch); err != nil {
+	h, err := d.inspect(facts, spec, *set)
+	if err != nil {
 		return h, err
 	}
+	reader := facts.qemu
 	if err := d.admit(facts, spec); err != nil {
 		var out *shutOutError
 		if os.Getuid() != 0 || !errors.As(err, &out) {
@@ -148,21 +171,38 @@ func (d *Driver) prepare(ctx context.Context, facts hostFacts, spec hypervisor.S
 		}
 		// Root's own folders, such as /root, are closed to libvirt-qemu. Packer's QEMU would run as root there, and so
 		// does this one machine's.
-		facts.qemu, h.asRoot = nil, true
+		reader, h.asRoot = &account{}, true
 		h.reason += fmt.Sprintf("; QEMU runs as root, because uid %d cannot pass through %s (chmod o+x opens it)", out.uid, out.folder)
 	}
 	h.asIs = func(path string) bool {
-		return filepath.Dir(path) != spec.Dir && facts.qemu != nil && facts.qemu.reads(path)
+		return filepath.Dir(path) != spec.Dir && reader != nil && reader.reads(path)
 	}
 	if err := choosePorts(ctx, spec, set, &h); err != nil {
 		return h, err
 	}
-	if spec.Firmware.UEFI {
-		if h.flash, err = findFlash(d.root, spec.Firmware, spec.Arch, set.machine(spec.Arch)); err != nil {
-			return h, err
-		}
-	}
 	h.models, err = askModels(ctx, h.emulator, set.QemuArgs)
+	return h, err
+}
+
+// inspect finds the accelerator, QEMU and the firmware.
+func (d *Driver) inspect(facts hostFacts, spec hypervisor.Spec, set settings) (host, error) {
+	h := host{kvm: facts.accel.kvm && set.Accelerator != "tcg", reason: facts.accel.reason, uuid: uuid.NewString()}
+	if set.Accelerator == "tcg" {
+		h.reason = "accelerator asks for it"
+	}
+	if set.Accelerator == "kvm" && !h.kvm {
+		return h, fmt.Errorf("accelerator = \"kvm\": it cannot work here: %s; leave accelerator out to build without it", facts.accel.reason)
+	}
+	if h.kvm {
+		h.processor = processor(readText("/proc/cpuinfo"))
+	}
+	var err error
+	if h.emulator, err = facts.emulator(set.Emulator, spec.Arch); err != nil {
+		return h, err
+	}
+	if spec.Firmware.UEFI {
+		h.flash, err = findFlash(d.root, spec.Firmware, spec.Arch, set.machine(spec.Arch))
+	}
 	return h, err
 }
 

@@ -106,6 +106,25 @@ func (hw *hardware) processor() *libvirtxml.DomainCPU {
 	return cpu
 }
 
+// cpuName says which processor the guest sees.
+func (hw *hardware) cpuName() string {
+	name := hw.cpu
+	if cpu := hw.processor(); name == "" {
+		switch {
+		case cpu == nil || cpu.Mode == "":
+			name = "qemu64"
+		case hw.kvm:
+			name = "host"
+		default:
+			name = "max"
+		}
+	}
+	if hw.kvm && hw.host.processor != "" {
+		name += " on " + hw.host.processor
+	}
+	return name
+}
+
 func (hw *hardware) devices() (*libvirtxml.DomainDeviceList, error) {
 	disks, controllers, err := hw.disks()
 	if err != nil {

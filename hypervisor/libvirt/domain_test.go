@@ -180,7 +180,7 @@ func TestMetadataRoundTrip(t *testing.T) {
 	want := metadata{
 		Install: `a"<&`, Build: "b", Attempt: 3, Dir: "/d x", Arch: "amd64", UEFI: true, Accel: "tcg", Reason: "r",
 		Network: "user", Serial: "serial.log", Vars: "efivars.fd",
-		Disks: []diskMeta{{"/d/1", "qcow2"}, {"/d/2", "raw"}}, Convert: []string{"-o", "x"},
+		Disks: []diskMeta{{Path: "/d/1", Format: "qcow2", Backing: []layer{{"/f/1", "raw"}, {"/f/0", "qcow2"}}}, {Path: "/d/2", Format: "raw"}}, Convert: []string{"-o", "x"},
 	}
 	text, err := want.encode()
 	if err != nil {

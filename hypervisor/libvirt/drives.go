@@ -7,8 +7,11 @@ import (
 	"libvirt.org/go/libvirtxml"
 )
 
-// layer is the image under an overlay.
-type layer struct{ path, format string }
+// layer is an image under an overlay.
+type layer struct {
+	Path   string `xml:"path,attr" json:"path"`
+	Format string `xml:"format,attr" json:"format"`
+}
 
 const (
 	deviceDisk   = "disk"
@@ -21,7 +24,7 @@ type drive struct {
 	path, format, device   string
 	bus                    string // virtio, sata, scsi, virtio-scsi, ide, fdc; empty: the machine's usual one
 	cache, discard, zeroes string
-	backing                layer
+	backing                []layer // from the top down
 	readOnly               bool
 }
 
@@ -99,13 +102,19 @@ func (p *busPlan) source(path string, readOnly bool) *libvirtxml.DomainDiskSourc
 	return src
 }
 
-func (p *busPlan) backing(b layer) *libvirtxml.DomainDiskBackingStore {
-	if b.path == "" {
+func (p *busPlan) backing(chain []layer) *libvirtxml.DomainDiskBackingStore {
+	return backingStore(chain, func(path string) *libvirtxml.DomainDiskSource { return p.source(path, true) })
+}
+
+// backingStore writes a chain of images, each over the next.
+func backingStore(chain []layer, source func(path string) *libvirtxml.DomainDiskSource) *libvirtxml.DomainDiskBackingStore {
+	if len(chain) == 0 {
 		return nil
 	}
 	return &libvirtxml.DomainDiskBackingStore{
-		Format: &libvirtxml.DomainDiskFormat{Type: b.format},
-		Source: p.source(b.path, true),
+		Format:       &libvirtxml.DomainDiskFormat{Type: chain[0].Format},
+		Source:       source(chain[0].Path),
+		BackingStore: backingStore(chain[1:], source),
 	}
 }
 

@@ -21,11 +21,15 @@ func (m *Machine) Export(ctx context.Context, dir string, o hypervisor.ExportOpt
 	if err := m.mustBeOff(ctx); err != nil {
 		return a, err
 	}
+	meta, err := m.current(ctx)
+	if err != nil {
+		return a, err
+	}
 	if o.Name == "" || filepath.Base(o.Name) != o.Name {
 		return a, fmt.Errorf("export name %q: a plain file name is needed", o.Name)
 	}
-	for i := range m.meta.Disks {
-		f, err := m.exportDisk(ctx, i, dir, o)
+	for i, src := range meta.Disks {
+		f, err := m.exportDisk(ctx, i, src, dir, o)
 		if err != nil {
 			return a, errors.Join(err, removeAll(a.Files))
 		}
@@ -61,8 +65,8 @@ func removeAll(files []hypervisor.File) error {
 }
 
 // exportDisk writes disk i as NAME or NAME-i, with progress counted over all disks.
-func (m *Machine) exportDisk(ctx context.Context, i int, dir string, o hypervisor.ExportOptions) (hypervisor.File, error) {
-	src, name := m.meta.Disks[i], o.Name
+func (m *Machine) exportDisk(ctx context.Context, i int, src diskMeta, dir string, o hypervisor.ExportOptions) (hypervisor.File, error) {
+	name := o.Name
 	if i > 0 {
 		name += "-" + strconv.Itoa(i)
 	}

@@ -90,6 +90,25 @@ func usable(interfaces []libvirt.DomainInterface) string {
 	return v6
 }
 
+// query asks QEMU by a QMP command without arguments.
+func query[T any](dom *libvirt.Domain, command string) (T, error) {
+	var reply struct {
+		Return T
+		Error  *struct{ Desc string }
+	}
+	answer, err := dom.QemuMonitorCommand(`{"execute":"`+command+`"}`, libvirt.DOMAIN_QEMU_MONITOR_COMMAND_DEFAULT)
+	if err != nil {
+		return reply.Return, err
+	}
+	if err := json.Unmarshal([]byte(answer), &reply); err != nil {
+		return reply.Return, fmt.Errorf("QEMU's answer %q cannot be read: %w", answer, err)
+	}
+	if reply.Error != nil {
+		return reply.Return, fmt.Errorf("QEMU refuses %s: %s", command, reply.Error.Desc)
+	}
+	return reply.Return, nil
+}
+
 // monitor sends a QMP command whose answer holds nothing of interest.
 func monitor(dom *libvirt.Domain, command qmp) error {
 	text, err := json.Marshal(command)

@@ -31,6 +31,10 @@ type host struct {
 	// sshPort is the host's port for {{ .SSHHostPort }}; 0 if nothing uses it.
 	sshPort int
 	vncPort int
+	// under are the images under those that the disks start from, as far as they are known.
+	under [][]layer
+	// processor tells under KVM which one the guest sees parts of.
+	processor string
 }
 
 // flash is a pair of UEFI files.
@@ -99,7 +103,7 @@ func (hw *hardware) addDrives() {
 	for i, d := range hw.spec.Disks {
 		hw.drives = append(hw.drives, drive{
 			path: diskPath(hw.spec, hw.set, i), format: d.Format, device: deviceDisk, bus: d.Interface,
-			cache: d.Cache, discard: d.Discard, zeroes: d.DetectZero, backing: backingOf(d),
+			cache: d.Cache, discard: d.Discard, zeroes: d.DetectZero, backing: hw.chain(i),
 		})
 	}
 	for _, cd := range hw.spec.CDs {
@@ -110,11 +114,17 @@ func (hw *hardware) addDrives() {
 	}
 }
 
-func backingOf(d hypervisor.Disk) layer {
+// chain is what a disk is an overlay of, from the top down.
+func (hw *hardware) chain(i int) []layer {
+	d := hw.spec.Disks[i]
 	if !d.Backing {
-		return layer{}
+		return nil
 	}
-	return layer{d.Image, d.ImageFormat}
+	chain := []layer{{d.Image, d.ImageFormat}}
+	if i < len(hw.host.under) {
+		chain = append(chain, hw.host.under[i]...)
+	}
+	return chain
 }
 
 // diskPath names the disks as Packer does, NAME, NAME-1 ..., because qemuargs may spell the names out.

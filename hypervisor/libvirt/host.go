@@ -99,6 +99,20 @@ func (f hostFacts) guest(arch string) *libvirtxml.CapsGuest {
 	return nil
 }
 
+// canonical is the versioned name of a machine type such as "pc".
+func (f hostFacts) canonical(arch, machine string) string {
+	g := f.guest(arch)
+	if g == nil {
+		return machine
+	}
+	for _, m := range g.Arch.Machines {
+		if m.Name == machine && m.Canonical != "" {
+			return m.Canonical
+		}
+	}
+	return machine
+}
+
 func (f hostFacts) offersKVM(arch string) bool {
 	g := f.guest(arch)
 	if g == nil {

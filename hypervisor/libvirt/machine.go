@@ -15,8 +15,8 @@ import (
 	"github.com/boxkiln/boxkiln/hypervisor"
 )
 
-// Machine is a domain of ours. What it holds was fixed when it was created, so it can be used from several goroutines
-// and by several Machines at once.
+// Machine is a domain of ours. What it holds never changes, so it can be used from several goroutines and by several
+// Machines at once. The disks do change, with each freeze: those in meta are as old as the Machine, see current.
 type Machine struct {
 	driver *Driver
 	uri    string
@@ -67,6 +67,17 @@ func askDomain[T any](ctx context.Context, m *Machine, f func(*libvirt.Connect, 
 		}
 		defer dom.Free()
 		return f(c, dom)
+	})
+}
+
+// current reads the metadata again, which a freeze through another Machine may have changed.
+func (m *Machine) current(ctx context.Context) (metadata, error) {
+	return askDomain(ctx, m, func(_ *libvirt.Connect, dom *libvirt.Domain) (metadata, error) {
+		text, err := dom.GetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, metadataURI, libvirt.DOMAIN_AFFECT_CURRENT)
+		if err != nil {
+			return metadata{}, notFound(err, m.name)
+		}
+		return decodeMetadata(text)
 	})
 }
 
@@ -151,11 +162,16 @@ const destroyRetry = 500 * time.Millisecond
 
 // Destroy powers the machine off, undefines it and deletes its files.
 func (m *Machine) Destroy(ctx context.Context) error {
+	disks := m.meta.Disks
 	for {
+		// The disks that a freeze put in the place of others are known to libvirt alone.
+		if meta, err := m.current(ctx); err == nil {
+			disks = append(disks[:len(disks):len(disks)], meta.Disks...)
+		}
 		err := m.with(ctx, func(_ *libvirt.Connect, dom *libvirt.Domain) error { return remove(dom) })
 		switch {
 		case err == nil, errors.Is(err, hypervisor.ErrNotFound):
-			return m.removeFiles()
+			return m.removeFiles(disks)
 		case !isCode(err, libvirt.ERR_OPERATION_TIMEOUT, libvirt.ERR_OPERATION_INVALID):
 			return fmt.Errorf("destroy the machine %q: %w", m.name, err)
 		}
@@ -199,15 +215,19 @@ func gone(err error) error {
 	return err
 }
 
-// removeFiles deletes what Create made, the marker first so that a half-deleted machine is not taken for a whole one.
-func (m *Machine) removeFiles() error {
+// removeFiles deletes what Create, Freeze and Thaw made, the marker first so that a half-deleted machine is not taken for
+// a whole one.
+func (m *Machine) removeFiles(disks []diskMeta) error {
 	paths := []string{filepath.Join(m.meta.Dir, markerFile), filepath.Join(m.meta.Dir, varsFile)}
-	for _, d := range m.meta.Disks {
+	for _, d := range disks {
 		paths = append(paths, d.Path)
 	}
+	overlays, err := filepath.Glob(filepath.Join(m.meta.Dir, overlayPrefix+"*"))
+	errs := []error{err, releasePipe(filepath.Join(m.meta.Dir, pipeFile))}
+	paths = append(paths, overlays...)
 	// The log daemon keeps up to three older parts beside a long serial log.
 	logs, err := filepath.Glob(filepath.Join(m.meta.Dir, serialFile+"*"))
-	errs := []error{err}
+	errs = append(errs, err)
 	for _, path := range append(paths, logs...) {
 		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)

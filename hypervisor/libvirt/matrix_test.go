@@ -48,6 +48,16 @@ func (r rig) run(t *testing.T, spec hypervisor.Spec) *Machine {
 	if err != nil {
 		t.Fatalf("Create: %v", err)
 	}
+	r.endWith(t, m, spec)
+	if err := m.Start(r.ctx); err != nil {
+		t.Fatalf("Start: %v", err)
+	}
+	return m.(*Machine)
+}
+
+// endWith destroys the machine when the test ends.
+func (r rig) endWith(t *testing.T, m hypervisor.Machine, spec hypervisor.Spec) {
+	t.Helper()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), guestTimeout)
 		defer cancel()
@@ -58,10 +68,6 @@ func (r rig) run(t *testing.T, spec hypervisor.Spec) *Machine {
 			t.Errorf("left after Destroy: %v %v", left, err)
 		}
 	})
-	if err := m.Start(r.ctx); err != nil {
-		t.Fatalf("Start: %v", err)
-	}
-	return m.(*Machine)
 }
 
 // serialHas waits until the guest has written text to its serial port.

@@ -8,7 +8,10 @@ import (
 )
 
 // metadataURI is the namespace of the element by which the driver knows its own machines.
-const metadataURI = "https://boxkiln.org/xmlns/libvirt/machine/1"
+const (
+	metadataURI    = "https://boxkiln.org/xmlns/libvirt/machine/1"
+	metadataPrefix = "boxkiln"
+)
 
 // metadata is kept with the domain in libvirt. It marks the machine as ours and says what Destroy and Export need to
 // know, so that a machine can be found and cleaned up with nothing but libvirt at hand.
@@ -26,13 +29,17 @@ type metadata struct {
 	Network string     `xml:"network,attr"`          // user, lease, arp, agent or none
 	Serial  string     `xml:"serial,attr,omitempty"`
 	Vars    string     `xml:"vars,attr,omitempty"` // UEFI variables to export
+	CPU     string     `xml:"cpu,attr,omitempty"`  // as the guest sees it
+	MAC     string     `xml:"mac,attr,omitempty"`  // of the card under user networking
 	Disks   []diskMeta `xml:"disk"`
 	Convert []string   `xml:"convert"` // further switches for qemu-img convert
 }
 
+// diskMeta is a disk as it is now: a freeze puts overlays on it.
 type diskMeta struct {
-	Path   string `xml:"path,attr"`
-	Format string `xml:"format,attr"`
+	Path    string  `xml:"path,attr"`
+	Format  string  `xml:"format,attr"`
+	Backing []layer `xml:"backing"` // what it is an overlay of, from the top down
 }
 
 // Ways to the guest, as metadata.Network names them.
@@ -45,7 +52,7 @@ func (hw *hardware) metadata() metadata {
 	m := metadata{
 		Install: hw.spec.Tag.Install, Build: hw.spec.Tag.Build, Attempt: hw.spec.Tag.Attempt,
 		Dir: hw.spec.Dir, Arch: hw.spec.Arch, UEFI: hw.spec.Firmware.UEFI, Accel: "tcg",
-		Network: hw.set.Net.AddressSource, Convert: hw.set.Images.Convert,
+		Network: hw.set.Net.AddressSource, Convert: hw.set.Images.Convert, CPU: hw.cpuName(),
 	}
 	if m.Network == "" {
 		m.Network = "lease"
@@ -62,6 +69,7 @@ func (hw *hardware) metadata() metadata {
 		if hw.set.Net.SkipNAT {
 			m.Network = networkNone
 		}
+		m.MAC = hw.mac()
 	}
 	if hw.serial {
 		m.Serial = serialFile
@@ -70,7 +78,7 @@ func (hw *hardware) metadata() metadata {
 		m.Vars = varsFile
 	}
 	for i, d := range hw.spec.Disks {
-		m.Disks = append(m.Disks, diskMeta{diskPath(hw.spec, hw.set, i), d.Format})
+		m.Disks = append(m.Disks, diskMeta{diskPath(hw.spec, hw.set, i), d.Format, hw.chain(i)})
 	}
 	return m
 }
@@ -87,6 +95,16 @@ func (m metadata) encode() (string, error) {
 		NS      string   `xml:"xmlns:boxkiln,attr"`
 		plain
 	}{NS: metadataURI, plain: plain(m)})
+	if err != nil {
+		return "", fmt.Errorf("describe the machine: %w", err)
+	}
+	return string(out), nil
+}
+
+// plain writes the element without its prefix, as virDomainSetMetadata wants it.
+func (m metadata) plain() (string, error) {
+	m.XMLName = xml.Name{Local: "machine"}
+	out, err := xml.Marshal(m)
 	if err != nil {
 		return "", fmt.Errorf("describe the machine: %w", err)
 	}

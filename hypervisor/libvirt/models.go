@@ -77,6 +77,22 @@ func askModels(ctx context.Context, emulator string, args [][]string) (models, e
 	return m, nil
 }
 
+// emulatorVersion asks QEMU's program for its version.
+func emulatorVersion(ctx context.Context, emulator string) (string, error) {
+	out, err := exec.CommandContext(ctx, emulator, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("run %s --version: %w", emulator, err)
+	}
+	return parseVersion(string(out)), nil
+}
+
+// parseVersion reads the first line of qemu --version, such as "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)".
+func parseVersion(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	_, version, _ := strings.Cut(line, " version ")
+	return strings.TrimSpace(version)
+}
+
 func deviceHelp(ctx context.Context, emulator, what string) ([]byte, error) {
 	out, err := exec.CommandContext(ctx, emulator, "-machine", "none", "-display", "none", "-device", what).Output()
 	if err != nil {

@@ -95,3 +95,27 @@ func bootableCD(t testing.TB, dir string, code []byte) string {
 	}
 	return path
 }
+
+// countReady is what the counting guest writes before it counts.
+const countReady = "#"
+
+// countGuest writes countReady and then the letters from a to z over and over, one at each tick of the clock, for ever.
+func countGuest() []byte {
+	return []byte{
+		0x31, 0xc0, // xor ax, ax
+		0x8e, 0xd0, // mov ss, ax
+		0xbc, 0x00, 0x7c, // mov sp, 0x7c00
+		0xfb,             // sti
+		0xba, 0xf8, 0x03, // mov dx, 0x3f8
+		0xb0, countReady[0], // mov al, '#'
+		0xee,      // out dx, al
+		0xb3, 'a', // again: mov bl, 'a'
+		0xf4,       // next: hlt
+		0x88, 0xd8, // mov al, bl
+		0xee,       // out dx, al
+		0xfe, 0xc3, // inc bl
+		0x80, 0xfb, 'z' + 1, // cmp bl, 'z' + 1
+		0x75, 0xf5, // jne next
+		0xeb, 0xf1, // jmp again
+	}
+}

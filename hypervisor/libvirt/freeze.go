@@ -1,0 +1,345 @@
+//go:build !nolibvirt
+
+package libvirt
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
+
+	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/hypervisor/disk"
+)
+
+var _ hypervisor.Freezer = (*Machine)(nil)
+
+// freezing is one freeze of a machine.
+type freezing struct {
+	*Machine
+	meta   metadata
+	dir    string
+	facts  hostFacts
+	domain string // libvirt's description of the running machine; empty: it is off
+	disks  []freezingDisk
+	host   hypervisor.Host
+}
+
+// freezingDisk is a disk on its way: what is active now gets a second name, frozen, and an overlay takes its place.
+type freezingDisk struct {
+	active          diskMeta
+	frozen, overlay string
+	size            int64 // that the guest sees
+}
+
+// Freeze keeps the machine in dir. A disk is kept as a hard link, and the overlay that takes its place names that link:
+// the machine's own directory goes when its build ends, and dir stays.
+func (m *Machine) Freeze(ctx context.Context, dir string) (hypervisor.Frozen, error) {
+	z := &freezing{Machine: m, dir: dir}
+	s, err := m.status(ctx)
+	if err == nil {
+		z.meta, err = m.current(ctx)
+	}
+	if err == nil {
+		z.facts, err = m.driver.host(ctx, m.uri, m.meta.Arch)
+	}
+	if err == nil && !s.over() {
+		z.domain, err = m.freezable(ctx, z.facts, z.meta)
+	}
+	if err == nil {
+		err = z.freeze(ctx, s)
+	}
+	if err != nil {
+		return hypervisor.Frozen{}, fmt.Errorf("freeze the machine %q: %w", m.name, err)
+	}
+	return z.result()
+}
+
+func (z *freezing) freeze(ctx context.Context, s status) error {
+	err := z.layDown(ctx)
+	if err == nil && z.domain == "" {
+		err = z.swap()
+	} else if err == nil {
+		err = z.snapshot(ctx, s.domain == libvirt.DOMAIN_RUNNING)
+	}
+	if err != nil {
+		return errors.Join(err, z.undo())
+	}
+	if err := z.settle(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("%w: its disks are frozen, but the machine does not know it: %w", hypervisor.ErrCrashed, err)
+	}
+	return nil
+}
+
+// layDown links the disks into the directory and makes the overlays, which nobody uses yet.
+func (z *freezing) layDown(ctx context.Context) error {
+	tool := z.driver.disks
+	for i, active := range z.meta.Disks {
+		info, err := tool.Info(ctx, active.Path, active.Format)
+		if err != nil {
+			return err
+		}
+		d := freezingDisk{active: active, size: info.VirtualSize, frozen: filepath.Join(z.dir, frozenDisk(i, active.Format))}
+		d.overlay = z.freeOverlay(i)
+		if err := os.Link(active.Path, d.frozen); err != nil {
+			return fmt.Errorf("keep the disk: %w", err)
+		}
+		z.disks = append(z.disks, d)
+		// QEMU holds the disk, so qemu-img must not open it (-u).
+		err = tool.Create(ctx, d.overlay, disk.QCOW2, d.size, disk.CreateOptions{
+			Backing: d.frozen, BackingFormat: active.Format, Extra: []string{"-u"},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overlayPrefix starts the names of the overlays that freezes make, by which Destroy finds them after a crash, too.
+const overlayPrefix = "overlay-"
+
+func (z *freezing) freeOverlay(i int) string {
+	for n := 1; ; n++ {
+		path := filepath.Join(z.meta.Dir, fmt.Sprintf("%s%d-%d.qcow2", overlayPrefix, n, i))
+		if !fileExists(path) {
+			return path
+		}
+	}
+}
+
+// undo takes back what layDown did.
+func (z *freezing) undo() error {
+	paths := []string{filepath.Join(z.dir, memoryFile), filepath.Join(z.dir, varsFile)}
+	for _, d := range z.disks {
+		paths = append(paths, d.frozen, d.overlay)
+	}
+	var errs []error
+	for _, path := range paths {
+		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// swap puts the overlays of a machine that is off under the names of its disks.
+func (z *freezing) swap() error {
+	if err := z.keepVars(); err != nil {
+		return err
+	}
+	for i := range z.disks {
+		d := &z.disks[i]
+		if err := os.Rename(d.overlay, d.active.Path); err != nil {
+			return errors.Join(err, z.swapBack(i))
+		}
+		d.overlay = d.active.Path
+	}
+	return nil
+}
+
+// swapBack gives the first n disks their names again.
+func (z *freezing) swapBack(n int) error {
+	var errs []error
+	for _, d := range z.disks[:n] {
+		errs = append(errs, os.Rename(d.frozen, d.active.Path))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("%w: %w", hypervisor.ErrCrashed, err)
+	}
+	return nil
+}
+
+func (z *freezing) keepVars() error {
+	if !z.meta.UEFI {
+		return nil
+	}
+	data, err := os.ReadFile(filepath.Join(z.meta.Dir, varsFile))
+	if err != nil {
+		return fmt.Errorf("keep the UEFI variables: %w", err)
+	}
+	return os.WriteFile(filepath.Join(z.dir, varsFile), data, 0o400)
+}
+
+// snapshot writes the memory and puts the overlays in the place of the disks, all at the same moment of the guest, which
+// stands still meanwhile.
+func (z *freezing) snapshot(ctx context.Context, running bool) error {
+	text, err := z.snapshotXML()
+	if err != nil {
+		return err
+	}
+	// The call is not given up when ctx ends, but cut short: what became of it must be known.
+	return z.with(context.WithoutCancel(ctx), func(_ *libvirt.Connect, dom *libvirt.Domain) (err error) {
+		version, err := hypervisorVersion(dom)
+		if err != nil {
+			return err
+		}
+		z.host.Hypervisor = version
+		if running {
+			if err := dom.Suspend(); err != nil {
+				return err
+			}
+			defer func() {
+				if rerr := dom.Resume(); rerr != nil {
+					err = errors.Join(err, fmt.Errorf("%w: the guest stands still: %w", hypervisor.ErrCrashed, rerr))
+				}
+			}()
+		}
+		if err := z.keepVars(); err != nil {
+			return err
+		}
+		defer abortWith(ctx, dom)()
+		snap, err := dom.CreateSnapshotXML(text, libvirt.DOMAIN_SNAPSHOT_CREATE_NO_METADATA|
+			libvirt.DOMAIN_SNAPSHOT_CREATE_REUSE_EXT|libvirt.DOMAIN_SNAPSHOT_CREATE_ATOMIC)
+		if err != nil {
+			return notMigratable(err)
+		}
+		return snap.Free()
+	})
+}
+
+// abortWith cuts libvirt's job on a domain short when ctx ends, until the function that it returns is called.
+func abortWith(ctx context.Context, dom *libvirt.Domain) (stop func()) {
+	done := make(chan struct{})
+	release := context.AfterFunc(ctx, func() {
+		defer close(done)
+		_ = dom.AbortJob() // the job may be over
+	})
+	return func() {
+		if !release() {
+			<-done
+		}
+	}
+}
+
+func (z *freezing) snapshotXML() (string, error) {
+	var x libvirtxml.Domain
+	if err := x.Unmarshal(z.domain); err != nil {
+		return "", err
+	}
+	z.host.Machine, z.host.Accelerator, z.host.CPU = x.OS.Type.Machine, z.meta.Accel, z.meta.CPU
+	snap := libvirtxml.DomainSnapshot{
+		Memory: &libvirtxml.DomainSnapshotMemory{Snapshot: "external", File: filepath.Join(z.dir, memoryFile)},
+		Disks:  &libvirtxml.DomainSnapshotDisks{},
+	}
+	overlays := map[string]string{}
+	for _, d := range z.disks {
+		overlays[d.active.Path] = d.overlay
+	}
+	for _, d := range x.Devices.Disks {
+		entry := libvirtxml.DomainSnapshotDisk{Name: d.Target.Dev, Snapshot: "no"}
+		if overlay := overlays[diskFile(d)]; overlay != "" {
+			entry.Snapshot = "external"
+			entry.Driver = &libvirtxml.DomainDiskDriver{Type: disk.QCOW2}
+			entry.Source = &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: overlay}}
+		}
+		snap.Disks.Disks = append(snap.Disks.Disks, entry)
+	}
+	return snap.Marshal()
+}
+
+// settle tells libvirt what the disks are now, takes their old names away and closes the frozen files.
+func (z *freezing) settle(ctx context.Context) error {
+	meta := z.meta
+	meta.Disks = nil
+	for _, d := range z.disks {
+		under := append([]layer{{d.frozen, d.active.Format}}, d.active.Backing...)
+		meta.Disks = append(meta.Disks, diskMeta{Path: d.overlay, Format: disk.QCOW2, Backing: under})
+	}
+	if err := z.with(ctx, func(c *libvirt.Connect, dom *libvirt.Domain) error { return z.redefine(c, dom, meta) }); err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range z.disks {
+		if d.overlay != d.active.Path {
+			errs = append(errs, os.Remove(d.active.Path))
+		}
+		errs = append(errs, z.facts.qemu.seal(d.frozen))
+	}
+	if z.domain != "" {
+		errs = append(errs, os.Chmod(filepath.Join(z.dir, memoryFile), 0o400))
+	}
+	return errors.Join(errs...)
+}
+
+// redefine writes the disks into the running machine's metadata and into the definition that the next start uses.
+func (z *freezing) redefine(c *libvirt.Connect, dom *libvirt.Domain, meta metadata) error {
+	element, err := meta.plain()
+	if err != nil {
+		return err
+	}
+	impact := libvirt.DOMAIN_AFFECT_CONFIG
+	if z.domain != "" {
+		impact |= libvirt.DOMAIN_AFFECT_LIVE
+	}
+	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, metadataPrefix, metadataURI, impact); err != nil {
+		return err
+	}
+	text, err := dom.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE | libvirt.DOMAIN_XML_SECURE)
+	if err != nil {
+		return err
+	}
+	var x libvirtxml.Domain
+	if err := x.Unmarshal(text); err != nil {
+		return err
+	}
+	for i, d := range z.disks {
+		for j := range x.Devices.Disks {
+			if path := diskFile(x.Devices.Disks[j]); path == d.active.Path || path == d.overlay {
+				z.point(&x.Devices.Disks[j], meta.Disks[i])
+			}
+		}
+	}
+	if text, err = x.Marshal(); err != nil {
+		return err
+	}
+	defined, err := c.DomainDefineXMLFlags(text, 0)
+	if err != nil {
+		return err
+	}
+	return defined.Free()
+}
+
+// point makes a drive of the definition what the disk is now.
+func (z *freezing) point(x *libvirtxml.DomainDisk, d diskMeta) {
+	x.Source.File.File = d.Path
+	x.Driver.Type = d.Format
+	x.BackingStore = backingStore(d.Backing, func(path string) *libvirtxml.DomainDiskSource {
+		src := &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: path}}
+		if z.facts.qemu != nil && (filepath.Dir(path) == z.dir || z.facts.qemu.reads(path)) {
+			src.File.SecLabel = []libvirtxml.DomainDeviceSecLabel{{Model: "dac", Relabel: "no"}}
+		}
+		return src
+	})
+}
+
+// result describes what was frozen.
+func (z *freezing) result() (hypervisor.Frozen, error) {
+	f := hypervisor.Frozen{Driver: Name, Host: z.host}
+	d := detail{Domain: z.domain, MAC: z.meta.MAC}
+	if z.domain != "" {
+		f.Memory = memoryFile
+		var x libvirtxml.Domain
+		if err := x.Unmarshal(z.domain); err != nil {
+			return f, err
+		}
+		d.Firmware = fileDigest(loaderPath(&x))
+	}
+	if z.meta.UEFI {
+		f.Vars = varsFile
+	}
+	for _, disk := range z.disks {
+		f.Disks = append(f.Disks, hypervisor.FrozenDisk{
+			Name: filepath.Base(disk.frozen), Format: disk.active.Format, VirtualSize: disk.size,
+		})
+		d.Under = append(d.Under, disk.active.Backing)
+	}
+	var err error
+	f.Detail, err = json.Marshal(d)
+	return f, err
+}
