@@ -173,6 +173,9 @@ func (s *Store) check(ctx context.Context, id ID, f file) error {
 	if sig == known {
 		return nil
 	}
+	if err := s.fault("verify.read"); err != nil {
+		return err
+	}
 	if err := f.verify(ctx, s.path(id)); err != nil {
 		return err
 	}

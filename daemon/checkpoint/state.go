@@ -44,6 +44,9 @@ func (s *Store) change(ctx context.Context, decide func(*sql.Tx) error) error {
 		}
 		return settle(ctx, tx)
 	})
+	if err == nil {
+		err = s.fault("change.row")
+	}
 	if err != nil {
 		return full(err)
 	}
