@@ -15,9 +15,9 @@ type BootArgs struct {
 
 // ShutdownArgs are the template arguments about powering the guest off. Source: packer-plugin-sdk shutdowncommand.
 type ShutdownArgs struct {
-	ShutdownCommand string          `json:"shutdown_command" doc:"Command that powers the guest off; without one ACPI is used." arg:"late" guest:"no"`
+	ShutdownCommand string          `json:"shutdown_command" doc:"Command that powers the guest off; without one ACPI is used." arg:"late" guest:"artifact"`
 	ShutdownTimeout schema.Duration `json:"shutdown_timeout" doc:"How long a shutdown may take. Default 5m." guest:"no"`
-	DisableShutdown bool            `json:"disable_shutdown" doc:"Run no command: the guest powers itself off." guest:"no"`
+	DisableShutdown bool            `json:"disable_shutdown" doc:"Run no command: the guest powers itself off." guest:"artifact"`
 }
 
 // OutputArgs are the template arguments about the machine's files when the build is done. Source: packer-plugin-qemu
@@ -25,7 +25,7 @@ type ShutdownArgs struct {
 type OutputArgs struct {
 	Directory       string `json:"output_directory" doc:"Folder for the disks. Default output-NAME." guest:"no"`
 	VMName          string `json:"vm_name" doc:"Name of the machine and of its first disk, without a further extension. Default packer-NAME." guest:"no"`
-	Format          string `json:"format" doc:"qcow2 (default) or raw." guest:"no"`
-	SkipCompaction  bool   `json:"skip_compaction" doc:"Do not rewrite the disk to drop unused clusters." guest:"no"`
-	DiskCompression bool   `json:"disk_compression" doc:"Compress the clusters of the qcow2 image." guest:"no"`
+	Format          string `json:"format" doc:"qcow2 (default) or raw." guest:"artifact"`
+	SkipCompaction  bool   `json:"skip_compaction" doc:"Do not rewrite the disk to drop unused clusters." guest:"artifact"`
+	DiskCompression bool   `json:"disk_compression" doc:"Compress the clusters of the qcow2 image." guest:"artifact"`
 }

@@ -133,56 +133,56 @@ type Handle struct {
 
 // Firmware is what the machine starts with.
 type Firmware struct {
-	UEFI bool `json:"uefi,omitempty"`
+	UEFI bool `json:"uefi,omitempty" guest:"yes"`
 	// Code and Vars override the files that the driver would choose.
-	Code string `json:"code,omitempty"`
-	Vars string `json:"vars,omitempty"`
+	Code string `json:"code,omitempty" guest:"yes"`
+	Vars string `json:"vars,omitempty" guest:"yes"`
 }
 
 // Disk is one disk of a Spec. Sizes are bytes.
 type Disk struct {
-	Size      int64  `json:"size"`
-	Format    string `json:"format"`    // qcow2 or raw
-	Interface string `json:"interface"` // virtio, sata, scsi, virtio-scsi, ide
+	Size      int64  `json:"size" guest:"yes"`
+	Format    string `json:"format" guest:"no"`     // qcow2 or raw
+	Interface string `json:"interface" guest:"yes"` // virtio, sata, scsi, virtio-scsi, ide
 	// Image is an existing image to start from. With Backing the disk is an overlay of it, otherwise a copy.
-	Image       string `json:"image,omitempty"`
-	ImageFormat string `json:"image_format,omitempty"`
-	Backing     bool   `json:"backing,omitempty"`
-	KeepSize    bool   `json:"keep_size,omitempty"` // do not resize Image to Size
-	Cache       string `json:"cache,omitempty"`
-	Discard     string `json:"discard,omitempty"`
-	DetectZero  string `json:"detect_zeroes,omitempty"`
+	Image       string `json:"image,omitempty" guest:"apart"`
+	ImageFormat string `json:"image_format,omitempty" guest:"no"`
+	Backing     bool   `json:"backing,omitempty" guest:"no"`
+	KeepSize    bool   `json:"keep_size,omitempty" guest:"yes"` // do not resize Image to Size
+	Cache       string `json:"cache,omitempty" guest:"no"`
+	Discard     string `json:"discard,omitempty" guest:"no"`
+	DetectZero  string `json:"detect_zeroes,omitempty" guest:"no"`
 }
 
 // Network is how the guest is connected.
 type Network struct {
 	// Name is a hypervisor network; empty means user networking with forwards.
-	Name  string `json:"name,omitempty"`
-	Model string `json:"model"`
-	MAC   string `json:"mac,omitempty"`
+	Name  string `json:"name,omitempty" guest:"yes"`
+	Model string `json:"model" guest:"yes"`
+	MAC   string `json:"mac,omitempty" guest:"yes"`
 	// Forward lists guest TCP ports that the host must reach (user networking).
-	Forward []int `json:"forward,omitempty"`
+	Forward []int `json:"forward,omitempty" guest:"no"`
 	// HostAddress is the address under which the guest sees servers of this host; empty: the driver knows.
-	HostAddress string `json:"host_address,omitempty"`
+	HostAddress string `json:"host_address,omitempty" guest:"no"`
 }
 
 // Spec is the machine to create.
 type Spec struct {
-	Name      string   `json:"name"`
-	Tag       Tag      `json:"tag"`
-	Dir       string   `json:"dir"`  // absolute, exists, belongs to this machine alone
-	Arch      string   `json:"arch"` // amd64, arm64 ... (Go's names)
-	CPUs      int      `json:"cpus"`
-	MemoryMiB int      `json:"memory_mib"`
-	Firmware  Firmware `json:"firmware"`
-	Disks     []Disk   `json:"disks"`
-	CDs       []string `json:"cds,omitempty"` // absolute paths of images; the first is what it boots from
-	Floppy    string   `json:"floppy,omitempty"`
-	Network   Network  `json:"network"`
+	Name      string   `json:"name" guest:"no"`
+	Tag       Tag      `json:"tag" guest:"no"`
+	Dir       string   `json:"dir" guest:"no"`   // absolute, exists, belongs to this machine alone
+	Arch      string   `json:"arch" guest:"yes"` // amd64, arm64 ... (Go's names)
+	CPUs      int      `json:"cpus" guest:"yes"`
+	MemoryMiB int      `json:"memory_mib" guest:"yes"`
+	Firmware  Firmware `json:"firmware" guest:"yes"`
+	Disks     []Disk   `json:"disks" guest:"yes"`
+	CDs       []string `json:"cds,omitempty" guest:"no"` // absolute paths of images; the first is what it boots from
+	Floppy    string   `json:"floppy,omitempty" guest:"no"`
+	Network   Network  `json:"network" guest:"yes"`
 	// HTTP is the seed server's port on this host, for arguments that name it; 0 without one.
-	HTTPPort int `json:"http_port,omitempty"`
+	HTTPPort int `json:"http_port,omitempty" guest:"no"`
 	// Options are the driver's own arguments, which only that driver decodes.
-	Options json.RawMessage `json:"options,omitempty"`
+	Options json.RawMessage `json:"options,omitempty" guest:"apart"`
 }
 
 // Endpoint is a TCP address on or through this host.

@@ -8,13 +8,13 @@ import (
 
 // MediaArgs are the template's arguments that name the medium to install from.
 type MediaArgs struct {
-	ISOURL             string   `json:"iso_url" doc:"URL or path of the installation medium: http, https, file or a plain path. Not together with iso_urls."`
-	ISOURLs            []string `json:"iso_urls" doc:"URLs or paths of the same medium, tried in order until one works."`
-	ISOChecksum        string   `json:"iso_checksum" doc:"Checksum of the medium: none, a bare hex digest, md5:, sha1:, sha256: or sha512: with a hex digest, or file: with the URL or path of a checksum file."`
-	ISOChecksumType    string   `json:"iso_checksum_type" doc:"Old way to say which kind of checksum iso_checksum is: none, md5, sha1, sha256 or sha512."`
-	ISOChecksumURL     string   `json:"iso_checksum_url" doc:"Old way to name a checksum file; the same as iso_checksum = file:URL."`
-	ISOTargetPath      string   `json:"iso_target_path" doc:"Where to keep the downloaded medium: a file if the name has an extension, else a directory. Default: the media cache."`
-	ISOTargetExtension string   `json:"iso_target_extension" doc:"Extension of the medium in the cache. Default: iso."`
+	ISOURL             string   `json:"iso_url" doc:"URL or path of the installation medium: http, https, file or a plain path. Not together with iso_urls." guest:"no"`
+	ISOURLs            []string `json:"iso_urls" doc:"URLs or paths of the same medium, tried in order until one works." guest:"no"`
+	ISOChecksum        string   `json:"iso_checksum" doc:"Checksum of the medium: none, a bare hex digest, md5:, sha1:, sha256: or sha512: with a hex digest, or file: with the URL or path of a checksum file." guest:"no"`
+	ISOChecksumType    string   `json:"iso_checksum_type" doc:"Old way to say which kind of checksum iso_checksum is: none, md5, sha1, sha256 or sha512." guest:"no"`
+	ISOChecksumURL     string   `json:"iso_checksum_url" doc:"Old way to name a checksum file; the same as iso_checksum = file:URL." guest:"no"`
+	ISOTargetPath      string   `json:"iso_target_path" doc:"Where to keep the downloaded medium: a file if the name has an extension, else a directory. Default: the media cache." guest:"no"`
+	ISOTargetExtension string   `json:"iso_target_extension" doc:"Extension of the medium in the cache. Default: iso." guest:"no"`
 }
 
 // BoxScheme begins an iso_url that names a box of the registry instead of a medium. Such an address passes Validate;
@@ -83,9 +83,9 @@ func (a MediaArgs) urls() []string {
 
 // CDArgs are the template's arguments for the second CD, which carries files to the installer.
 type CDArgs struct {
-	Files   []string          `json:"cd_files" doc:"Files, directories and globs to put on a CD; a directory keeps its name, with a slash at its end only its content is taken."`
-	Content map[string]string `json:"cd_content" doc:"Files to put on the CD, by path on the CD; they win over cd_files."`
-	Label   string            `json:"cd_label" doc:"Volume label of the CD, such as cidata for cloud-init or OEMDRV for Anaconda. Default: packer."`
+	Files   []string          `json:"cd_files" doc:"Files, directories and globs to put on a CD; a directory keeps its name, with a slash at its end only its content is taken." arg:"local" guest:"yes"`
+	Content map[string]string `json:"cd_content" doc:"Files to put on the CD, by path on the CD; they win over cd_files." guest:"yes"`
+	Label   string            `json:"cd_label" doc:"Volume label of the CD, such as cidata for cloud-init or OEMDRV for Anaconda. Default: packer." guest:"yes"`
 }
 
 // Empty reports whether no CD is wanted.
@@ -102,10 +102,10 @@ func (a CDArgs) Validate() []error {
 
 // FloppyArgs are the template's arguments for a 1.44 MB floppy, which carries files to the installer.
 type FloppyArgs struct {
-	Files   []string          `json:"floppy_files" doc:"Files, directories and globs to put on a floppy, all of them in its root."`
-	Dirs    []string          `json:"floppy_dirs" doc:"Directories and globs to put on the floppy with their tree."`
-	Content map[string]string `json:"floppy_content" doc:"Files to put on the floppy, by path on the floppy; they win over floppy_files and floppy_dirs."`
-	Label   string            `json:"floppy_label" doc:"Volume label of the floppy, at most 11 characters. Default: packer."`
+	Files   []string          `json:"floppy_files" doc:"Files, directories and globs to put on a floppy, all of them in its root." arg:"local" guest:"yes"`
+	Dirs    []string          `json:"floppy_dirs" doc:"Directories and globs to put on the floppy with their tree." arg:"local" guest:"yes"`
+	Content map[string]string `json:"floppy_content" doc:"Files to put on the floppy, by path on the floppy; they win over floppy_files and floppy_dirs." guest:"yes"`
+	Label   string            `json:"floppy_label" doc:"Volume label of the floppy, at most 11 characters. Default: packer." guest:"yes"`
 }
 
 // Empty reports whether no floppy is wanted.

@@ -27,7 +27,7 @@ type SSHArgs struct {
 	ReadWriteTimeout       schema.Duration `json:"ssh_read_write_timeout" doc:"End a connection that is silent for this long." guest:"no"`
 	Ciphers                []string        `json:"ssh_ciphers" doc:"Ciphers to offer." guest:"no"`
 	KeyExchangeAlgorithms  []string        `json:"ssh_key_exchange_algorithms" doc:"Key exchanges to offer." guest:"no"`
-	ClearAuthorizedKeys    bool            `json:"ssh_clear_authorized_keys" doc:"Remove the temporary key from the guest at the end." guest:"yes"`
+	ClearAuthorizedKeys    bool            `json:"ssh_clear_authorized_keys" doc:"Remove the temporary key from the guest at the end." guest:"artifact"`
 	RemoteTunnels          []string        `json:"ssh_remote_tunnels" doc:"Ports of the guest forwarded to this side." guest:"no"`
 	LocalTunnels           []string        `json:"ssh_local_tunnels" doc:"Ports of this side forwarded to the guest's." guest:"no"`
 }

@@ -19,6 +19,8 @@ type provisionerMeta struct {
 	Timeout         schema.Duration `json:"timeout" doc:"How long it may take."`
 	MaxRetries      int             `json:"max_retries" doc:"How often it is tried again."`
 	ContinueOnError bool            `json:"continue_on_error" doc:"Go on if it fails."`
+	Cache           *bool           `json:"cache" doc:"Keep the machine as it is afterwards and start later builds there. Default true."`
+	CacheMaxAge     schema.Duration `json:"cache_max_age" doc:"How old what was kept may be to be used again. Default: what holds for the source."`
 	Override        json.RawMessage `json:"override" doc:"Other arguments for single sources."`
 }
 
@@ -101,6 +103,6 @@ func (l *loader) applyOverride(title string, args *arguments, override cty.Value
 func (m provisionerMeta) provisioner(typ string, c component, at Pos) Provisioner {
 	return Provisioner{
 		Type: typ, Name: m.Name, Args: c.args, Volatile: c.volatile, PauseBefore: time.Duration(m.PauseBefore), Timeout: time.Duration(m.Timeout),
-		MaxRetries: m.MaxRetries, ContinueOnError: m.ContinueOnError, Pos: at,
+		MaxRetries: m.MaxRetries, ContinueOnError: m.ContinueOnError, Cache: m.Cache, CacheMaxAge: time.Duration(m.CacheMaxAge), Pos: at,
 	}
 }

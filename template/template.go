@@ -141,6 +141,8 @@ type Provisioner struct {
 	Timeout         time.Duration // zero for none
 	MaxRetries      int
 	ContinueOnError bool
+	Cache           *bool         // nil where the template says nothing
+	CacheMaxAge     time.Duration // zero for what holds for the source
 	Pos             Pos
 }
 

@@ -101,6 +101,8 @@ func groupTitle(group any) string {
 		return "Shutdown"
 	case build.PublishArgs:
 		return "Publication (Boxkiln's own)"
+	case build.CacheArgs:
+		return "Cache (Boxkiln's own)"
 	}
 	return fmt.Sprintf("%T", group)
 }

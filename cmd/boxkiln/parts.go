@@ -51,7 +51,7 @@ const notRun = "Boxkiln checks its arguments, but cannot run it yet"
 // guestGroups are the arguments of every source that is reached over the network.
 func guestGroups() []any {
 	return []any{provisioners.CommunicatorArgs{}, provisioners.SSHArgs{}, provisioners.TemporaryKeyArgs{},
-		provisioners.BastionArgs{}, provisioners.WinRMArgs{}}
+		provisioners.BastionArgs{}, provisioners.WinRMArgs{}, build.CacheArgs{}}
 }
 
 // consoleGroups are the arguments of every source that installs at a console.
@@ -86,13 +86,14 @@ func sources() map[string]build.SourceKind {
 func provisionerKinds() map[string]build.ProvisionerKind {
 	kinds := map[string]build.ProvisionerKind{
 		"shell": {Schema: schema.New("shell", "Run scripts in the guest.", shell.Args{}),
-			New: shell.New, Check: shell.Check, Inputs: shell.Inputs},
+			New: shell.New, Check: shell.Check, Inputs: shell.Inputs, IgnoresModes: true},
 		"file": {Schema: schema.New("file", "Copy files into the guest or out of it.", file.Args{}),
-			New: file.New, Check: file.Check, Inputs: file.Inputs},
+			New: file.New, Check: file.Check, Inputs: file.Inputs, Uncached: file.Uncached},
 		"shell-local": {Schema: schema.New("shell-local", "Run scripts on the daemon's host.", shelllocal.Args{}),
-			New: shelllocal.New, Check: shelllocal.Check, Inputs: shelllocal.Inputs},
-		"sleep":      {Schema: schema.New("sleep", "Wait.", pause.SleepArgs{}), New: pause.NewSleep, Check: pause.CheckSleep},
-		"breakpoint": {Schema: schema.New("breakpoint", "Wait for the user.", pause.BreakpointArgs{}), New: pause.NewBreakpoint, Check: pause.CheckBreakpoint},
+			New: shelllocal.New, Check: shelllocal.Check, Inputs: shelllocal.Inputs, Uncached: shelllocal.Uncached},
+		"sleep": {Schema: schema.New("sleep", "Wait.", pause.SleepArgs{}), New: pause.NewSleep, Check: pause.CheckSleep},
+		"breakpoint": {Schema: schema.New("breakpoint", "Wait for the user.", pause.BreakpointArgs{}),
+			New: pause.NewBreakpoint, Check: pause.CheckBreakpoint, Uncached: pause.UncachedBreakpoint},
 	}
 	for typ, groups := range unbuilt.Blocks() {
 		kinds[typ] = build.ProvisionerKind{Schema: schema.Unbuilt(typ, "", notRun, groups...)}

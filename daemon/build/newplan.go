@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/boxkiln/boxkiln/hypervisor/bootcmd"
 	"github.com/boxkiln/boxkiln/internal/schema"
@@ -62,7 +63,7 @@ func NewPlan(t *template.Template, src *template.Source, parts Parts, o PlanOpti
 	p := &Plan{
 		Format: PlanFormat, Label: src.Label(), Builder: src.Type, Name: src.Name, BuildName: src.BuildName,
 		Driver: kind.Driver, Template: t.Path, TemplateDir: t.Dir, Cwd: o.Cwd, RunUUID: o.RunUUID,
-		Options: o.Options, Secrets: t.Secrets, Private: t.Private,
+		Options: o.Options, Volatile: src.Volatile, Secrets: t.Secrets, Private: t.Private,
 	}
 	c := planner{parts: parts, plan: p}
 	c.source(src, kind)
@@ -104,10 +105,11 @@ func (c *planner) source(src *template.Source, kind SourceKind) {
 	var own struct {
 		DiskImage bool `json:"disk_image"`
 	}
-	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Publish, &own} {
+	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Publish, &p.Cache, &own} {
 		c.problem(src.Pos, json.Unmarshal(src.Args, into))
 	}
 	p.DiskImage = own.DiskImage
+	c.problem(src.Pos, maxAge(time.Duration(p.Cache.CacheMaxAge)))
 	c.all(src.Pos, p.Media.Validate())
 	c.all(src.Pos, p.CD.Validate())
 	c.all(src.Pos, p.Floppy.Validate())
@@ -191,8 +193,18 @@ func (c *planner) provisioner(pr template.Provisioner) ProvisionPlan {
 	case kind.Check != nil:
 		c.problem(pr.Pos, kind.Check(pr.Args))
 	}
+	c.problem(pr.Pos, maxAge(pr.CacheMaxAge))
 	return ProvisionPlan{Type: pr.Type, Name: pr.Name, Args: pr.Args, PauseBefore: pr.PauseBefore,
-		Timeout: pr.Timeout, MaxRetries: pr.MaxRetries, ContinueOnError: pr.ContinueOnError}
+		Timeout: pr.Timeout, MaxRetries: pr.MaxRetries, ContinueOnError: pr.ContinueOnError,
+		Cache: pr.Cache, CacheMaxAge: pr.CacheMaxAge, Volatile: pr.Volatile}
+}
+
+// maxAge checks an age limit.
+func maxAge(d time.Duration) error {
+	if d < 0 {
+		return fmt.Errorf("cache_max_age = %s: an age above 0 is needed; cache = false keeps a stage out of the cache", d)
+	}
+	return nil
 }
 
 func (c *planner) postProcessors(src *template.Source) {
@@ -206,7 +218,7 @@ func (c *planner) postProcessors(src *template.Source) {
 			case kind.Check != nil:
 				c.problem(pp.Pos, kind.Check(pp.Args))
 			}
-			out = append(out, PostPlan{Type: pp.Type, Name: pp.Name, Args: pp.Args, KeepInputArtifact: pp.KeepInputArtifact})
+			out = append(out, PostPlan{Type: pp.Type, Name: pp.Name, Args: pp.Args, KeepInputArtifact: pp.KeepInputArtifact, Volatile: pp.Volatile})
 		}
 		c.plan.Post = append(c.plan.Post, out)
 	}

@@ -39,6 +39,11 @@ type ProvisionerKind struct {
 	Check func(args json.RawMessage) error
 	// Inputs lists the local files that the arguments name; it may be nil.
 	Inputs func(args json.RawMessage) ([]string, error)
+	// Uncached tells why a provisioner must run in every build, in words that follow "it": "runs on the daemon's host".
+	// Empty for one that can be taken from the cache; nil for a kind that always can.
+	Uncached func(args json.RawMessage) string
+	// IgnoresModes says that the permissions of its files do not reach the guest.
+	IgnoresModes bool
 }
 
 // PostKind is a type of post-processor. Without New it validates only.

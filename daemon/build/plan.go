@@ -19,55 +19,55 @@ const PlanFormat = 1
 // Plan is a template resolved for one source: pure data, made by the client, complete but for what only exists while
 // the build runs (addresses, keys, the machine). Paths in it are as the user wrote them, relative to Cwd.
 type Plan struct {
-	Format int `json:"format"`
+	Format int `json:"format" guest:"no"`
 	// Label is how logs name the build, as Packer does: "qemu.debian", or the builder's name in a legacy template.
-	Label     string `json:"label"`
-	Builder   string `json:"builder"`    // the source's type
-	Name      string `json:"name"`       // the source's name
-	BuildName string `json:"build_name"` // of the HCL build block; may be empty
-	Driver    string `json:"driver"`
-	Template  string `json:"template"` // path as given on the command line
+	Label     string `json:"label" guest:"no"`
+	Builder   string `json:"builder" guest:"apart"` // the source's type
+	Name      string `json:"name" guest:"apart"`    // the source's name
+	BuildName string `json:"build_name" guest:"no"` // of the HCL build block; may be empty
+	Driver    string `json:"driver" guest:"yes"`
+	Template  string `json:"template" guest:"no"` // path as given on the command line
 	// TemplateDir is the folder of the template and Cwd the directory in which the user started the build, both absolute.
-	TemplateDir string `json:"template_dir"`
-	Cwd         string `json:"cwd"`
+	TemplateDir string `json:"template_dir" guest:"no"`
+	Cwd         string `json:"cwd" guest:"no"`
 	// RunUUID is one for all builds of a command (PACKER_RUN_UUID).
-	RunUUID string `json:"run_uuid"`
+	RunUUID string `json:"run_uuid" guest:"no"`
 
-	Media        iso.MediaArgs           `json:"media"`
-	CD           iso.CDArgs              `json:"cd"`
-	Floppy       iso.FloppyArgs          `json:"floppy"`
-	Seed         seedhttp.Args           `json:"seed"`
-	Boot         hypervisor.BootArgs     `json:"boot"`
-	Shutdown     hypervisor.ShutdownArgs `json:"shutdown"`
-	Communicator Communicator            `json:"communicator"`
-	Machine      hypervisor.Spec         `json:"machine"`
+	Media        iso.MediaArgs           `json:"media" guest:"inside"`
+	CD           iso.CDArgs              `json:"cd" guest:"inside"`
+	Floppy       iso.FloppyArgs          `json:"floppy" guest:"inside"`
+	Seed         seedhttp.Args           `json:"seed" guest:"inside"`
+	Boot         hypervisor.BootArgs     `json:"boot" guest:"inside"`
+	Shutdown     hypervisor.ShutdownArgs `json:"shutdown" guest:"inside"`
+	Communicator Communicator            `json:"communicator" guest:"inside"`
+	Machine      hypervisor.Spec         `json:"machine" guest:"inside"`
 	// DiskImage says that the media is a disk to start from rather than a CD to install from.
-	DiskImage    bool                  `json:"disk_image,omitempty"`
-	Output       hypervisor.OutputArgs `json:"output"`
-	Publish      PublishArgs           `json:"publish"`
-	Cache        CacheArgs             `json:"cache"`
-	Provisioners []ProvisionPlan       `json:"provisioners,omitempty"`
-	ErrorCleanup *ProvisionPlan        `json:"error_cleanup,omitempty"`
-	Post         [][]PostPlan          `json:"post,omitempty"`
-	Options      Options               `json:"options"`
-	Inputs       []Input               `json:"inputs,omitempty"`
+	DiskImage    bool                  `json:"disk_image,omitempty" guest:"yes"`
+	Output       hypervisor.OutputArgs `json:"output" guest:"inside"`
+	Publish      PublishArgs           `json:"publish" guest:"inside"`
+	Cache        CacheArgs             `json:"cache" guest:"inside"`
+	Provisioners []ProvisionPlan       `json:"provisioners,omitempty" guest:"apart"`
+	ErrorCleanup *ProvisionPlan        `json:"error_cleanup,omitempty" guest:"no"`
+	Post         [][]PostPlan          `json:"post,omitempty" guest:"apart"`
+	Options      Options               `json:"options" guest:"no"`
+	Inputs       []Input               `json:"inputs,omitempty" guest:"apart"`
 	// Volatile are the source's arguments whose value differs in every run.
-	Volatile []template.Use `json:"volatile,omitempty"`
+	Volatile []template.Use `json:"volatile,omitempty" guest:"no"`
 	// Secrets are the values that no log, event or file may show. They are sealed apart from the plan.
-	Secrets []string `json:"secrets,omitempty"`
+	Secrets []string `json:"secrets,omitempty" guest:"no"`
 	// Private are sealed as Secrets are, but may show in logs: passwords such as "vagrant" are ordinary words.
-	Private []string `json:"private,omitempty"`
+	Private []string `json:"private,omitempty" guest:"no"`
 }
 
 // Communicator is everything about reaching the guest.
 type Communicator struct {
 	provisioners.CommunicatorArgs
-	SSH          provisioners.SSHArgs          `json:"ssh"`
-	TemporaryKey provisioners.TemporaryKeyArgs `json:"temporary_key"`
-	Bastion      provisioners.BastionArgs      `json:"bastion"`
-	WinRM        provisioners.WinRMArgs        `json:"winrm"`
+	SSH          provisioners.SSHArgs          `json:"ssh" guest:"inside"`
+	TemporaryKey provisioners.TemporaryKeyArgs `json:"temporary_key" guest:"inside"`
+	Bastion      provisioners.BastionArgs      `json:"bastion" guest:"inside"`
+	WinRM        provisioners.WinRMArgs        `json:"winrm" guest:"inside"`
 	// AgentSocket is the client's SSH agent, for builds on the same machine.
-	AgentSocket string `json:"agent_socket,omitempty"`
+	AgentSocket string `json:"agent_socket,omitempty" guest:"no"`
 }
 
 // PublishArgs say where the box of a build goes in the registry. They are arguments of a source, or come from the
@@ -87,27 +87,27 @@ type CacheArgs struct {
 
 // ProvisionPlan is one provisioner of a plan.
 type ProvisionPlan struct {
-	Type            string          `json:"type"`
-	Name            string          `json:"name,omitempty"`
-	Args            json.RawMessage `json:"args"`
-	PauseBefore     time.Duration   `json:"pause_before,omitempty"`
-	Timeout         time.Duration   `json:"timeout,omitempty"`
-	MaxRetries      int             `json:"max_retries,omitempty"`
-	ContinueOnError bool            `json:"continue_on_error,omitempty"`
+	Type            string          `json:"type" guest:"yes"`
+	Name            string          `json:"name,omitempty" guest:"no"`
+	Args            json.RawMessage `json:"args" guest:"apart"`
+	PauseBefore     time.Duration   `json:"pause_before,omitempty" guest:"no"`
+	Timeout         time.Duration   `json:"timeout,omitempty" guest:"no"`
+	MaxRetries      int             `json:"max_retries,omitempty" guest:"no"`
+	ContinueOnError bool            `json:"continue_on_error,omitempty" guest:"no"`
 	// Cache is false if the provisioner must run in every build.
-	Cache       *bool         `json:"cache,omitempty"`
-	CacheMaxAge time.Duration `json:"cache_max_age,omitempty"` // 0: what holds for the source
+	Cache       *bool         `json:"cache,omitempty" guest:"no"`
+	CacheMaxAge time.Duration `json:"cache_max_age,omitempty" guest:"no"` // 0: what holds for the source
 	// Volatile are the arguments whose value differs in every run.
-	Volatile []template.Use `json:"volatile,omitempty"`
+	Volatile []template.Use `json:"volatile,omitempty" guest:"no"`
 }
 
 // PostPlan is one post-processor of a chain.
 type PostPlan struct {
-	Type              string          `json:"type"`
-	Name              string          `json:"name,omitempty"`
-	Args              json.RawMessage `json:"args"`
-	KeepInputArtifact *bool           `json:"keep_input_artifact,omitempty"`
-	Volatile          []template.Use  `json:"volatile,omitempty"`
+	Type              string          `json:"type" guest:"artifact"`
+	Name              string          `json:"name,omitempty" guest:"no"`
+	Args              json.RawMessage `json:"args" guest:"apart"`
+	KeepInputArtifact *bool           `json:"keep_input_artifact,omitempty" guest:"artifact"`
+	Volatile          []template.Use  `json:"volatile,omitempty" guest:"no"`
 }
 
 // Options are what the command line says about a build.
@@ -141,10 +141,10 @@ const (
 
 // Input is a file that a plan names, as it was when the client read it.
 type Input struct {
-	Path   string      `json:"path"` // absolute, on the client's machine
-	Mode   fs.FileMode `json:"mode"` // with fs.ModeDir for a directory, which has no digest
-	Size   int64       `json:"size"`
-	Digest string      `json:"digest,omitempty"` // sha256, hex
+	Path   string      `json:"path" guest:"apart"` // absolute, on the client's machine
+	Mode   fs.FileMode `json:"mode" guest:"apart"` // with fs.ModeDir for a directory, which has no digest
+	Size   int64       `json:"size" guest:"no"`
+	Digest string      `json:"digest,omitempty" guest:"apart"` // sha256, hex
 }
 
 // Needs is what a build takes from its host while it runs.

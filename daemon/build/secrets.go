@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -69,6 +70,24 @@ func sealable(secrets []string) []string {
 	}
 	sort.SliceStable(out, func(i, j int) bool { return len(out[i]) > len(out[j]) })
 	return out
+}
+
+// ordinaryWord is the length up to which a password may be an ordinary word, such as "vagrant", in bytes. A log must be
+// able to say it, and nobody needs a key to guess it.
+const ordinaryWord = 11
+
+// Hidden lists the values of a plan that nobody may see, the longest first: its secrets, and what is private and no
+// ordinary word.
+func (p *Plan) Hidden() []string {
+	all := slices.Clone(p.Secrets)
+	for _, s := range p.Private {
+		if len(s) > ordinaryWord {
+			all = append(all, s)
+		}
+	}
+	all = slices.DeleteFunc(all, func(s string) bool { return s == "" })
+	slices.SortFunc(all, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
+	return slices.Compact(all)
 }
 
 // mapStrings applies fn to every string value of a JSON document; keys and numbers stay as they are.

@@ -40,7 +40,7 @@ const DefaultCacheMaxAge = 24 * time.Hour
 // StageOptions are what the fingerprints of a plan depend on besides the plan.
 type StageOptions struct {
 	// Media is the digest of the installation medium: the checksum that the template declares, or else the sha256 of its
-	// bytes. It may be empty only for plans without a medium.
+	// bytes. While it is not known the stages of a plan with a medium cannot be cached.
 	Media string
 	// SecretKey belongs to this installation. Secrets enter fingerprints as an HMAC under it.
 	SecretKey []byte

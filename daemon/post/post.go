@@ -24,13 +24,13 @@ import (
 func Kinds() map[string]build.PostKind {
 	return map[string]build.PostKind{
 		"vagrant": {Schema: schema.New("vagrant", "Packs the artifact into a Vagrant box.", VagrantArgs{}),
-			New: NewVagrant, Check: CheckVagrant, Inputs: VagrantInputs},
+			New: NewVagrant, Pure: true, Check: CheckVagrant, Inputs: VagrantInputs},
 		"checksum": {Schema: schema.New("checksum", "Writes check sums of the artifact's files.", ChecksumArgs{}),
-			New: NewChecksum, Check: CheckChecksum},
+			New: NewChecksum, Pure: true, Check: CheckChecksum},
 		"manifest": {Schema: schema.New("manifest", "Adds the artifact to a JSON list of what was built.", ManifestArgs{}),
 			New: NewManifest},
 		"compress": {Schema: schema.New("compress", "Packs the artifact into an archive or compresses its file.", CompressArgs{}),
-			New: NewCompress, Check: CheckCompress},
+			New: NewCompress, Pure: true, Check: CheckCompress},
 		"artifice": {Schema: schema.New("artifice", "Takes other files for the artifact.", ArtificeArgs{}),
 			New: NewArtifice, Check: CheckArtifice},
 	}

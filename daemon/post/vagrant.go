@@ -20,10 +20,10 @@ import (
 // VagrantArgs are the arguments of the vagrant post-processor. Source: packer-plugin-vagrant post-processor/vagrant.
 type VagrantArgs struct {
 	CompressionLevel *int            `json:"compression_level" doc:"0 (none) to 9 (small); -1 for the default." guest:"no"`
-	Include          []string        `json:"include" doc:"Further files for the box." guest:"no"`
+	Include          []string        `json:"include" doc:"Further files for the box." arg:"local" guest:"no"`
 	Output           string          `json:"output" doc:"The box. Default packer_{{.BuildName}}_{{.Provider}}_{{.Architecture}}.box." arg:"late" guest:"no"`
 	Override         json.RawMessage `json:"override" doc:"Other arguments for single providers, by their names." guest:"no"`
-	Template         string          `json:"vagrantfile_template" doc:"File whose text is added to the box's Vagrantfile." guest:"no"`
+	Template         string          `json:"vagrantfile_template" doc:"File whose text is added to the box's Vagrantfile." arg:"local" guest:"no"`
 	Generated        bool            `json:"vagrantfile_template_generated" doc:"The template is made during the build." guest:"no"`
 	Provider         string          `json:"provider_override" doc:"Provider of the box, if not that of the builder." guest:"no"`
 	Architecture     string          `json:"architecture" doc:"Architecture of the box. Default: that of the guest." guest:"no"`

@@ -16,7 +16,7 @@ func LibvirtGroups() []any { return append(QemuGroups(), LibvirtArgs{}) }
 
 // HardwareArgs are the processor, the memory and the escape hatch.
 type HardwareArgs struct {
-	Accelerator string     `json:"accelerator" doc:"kvm, tcg or none (the same as tcg). Default: kvm where it works, otherwise tcg." guest:"no"`
+	Accelerator string     `json:"accelerator" doc:"kvm, tcg or none (the same as tcg). Default: kvm where it works, otherwise tcg." guest:"yes"`
 	MachineType string     `json:"machine_type" doc:"Machine of QEMU: pc, q35, virt or a versioned one. Default pc; virt on arm64." guest:"yes"`
 	CPUModel    string     `json:"cpu_model" doc:"Processor as QEMU's -cpu takes it, such as host or qemu64,+ssse3. Default: the host under KVM, qemu64 emulated; RHEL 9 and its kin need more, such as max." guest:"yes"`
 	CPUs        int        `json:"cpus" doc:"Number of processors. Default 1, or sockets x cores x threads." guest:"yes"`
@@ -59,7 +59,7 @@ type FirmwareArgs struct {
 	EFIBoot         bool   `json:"efi_boot" doc:"Boot with UEFI firmware." guest:"yes"`
 	EFIFirmwareCode string `json:"efi_firmware_code" doc:"UEFI code. Default: OVMF as the host installed it." guest:"yes"`
 	EFIFirmwareVars string `json:"efi_firmware_vars" doc:"Template of the UEFI variables. Default: the one that belongs to the code." guest:"yes"`
-	EFIDropVars     bool   `json:"efi_drop_efivars" doc:"Leave the UEFI variables out of the artifact." guest:"no"`
+	EFIDropVars     bool   `json:"efi_drop_efivars" doc:"Leave the UEFI variables out of the artifact." guest:"artifact"`
 	VTPM            bool   `json:"vtpm" doc:"Give the machine a TPM, emulated by swtpm." guest:"yes"`
 	UseTPM1         bool   `json:"use_tpm1" doc:"TPM 1.2 instead of 2.0." guest:"yes"`
 	TPMDeviceType   string `json:"tpm_device_type" doc:"tpm-tis (default), tpm-crb, tpm-spapr or tpm-tis-device (the same as tpm-tis)." guest:"yes"`

@@ -8,59 +8,59 @@ import (
 // settings are the driver's own part of a Spec (Spec.Options): what the Planner resolved from the arguments and Create
 // turns into a machine.
 type settings struct {
-	URI         string      `json:"uri"`
-	Emulator    string      `json:"emulator,omitempty"` // name or path; empty: libvirt's choice for the architecture
-	Machine     string      `json:"machine,omitempty"`
-	Accelerator string      `json:"accelerator,omitempty"` // kvm, tcg; empty: the best that works
-	CPUModel    string      `json:"cpu_model,omitempty"`
-	Sockets     int         `json:"sockets,omitempty"`
-	Cores       int         `json:"cores,omitempty"`
-	Threads     int         `json:"threads,omitempty"`
-	VMName      string      `json:"vm_name,omitempty"` // file name of the first disk
-	CDInterface string      `json:"cd_interface,omitempty"`
-	Volumes     []volumeRef `json:"volumes,omitempty"`
-	Images      QemuImgArgs `json:"qemu_img_args"`
-	Firmware    romSettings `json:"firmware"`
-	TPM         tpmSettings `json:"tpm"`
-	Net         netSettings `json:"net"`
-	VGA         string      `json:"vga,omitempty"`
-	VNC         vncSettings `json:"vnc"`
-	QemuArgs    [][]string  `json:"qemuargs,omitempty"`
+	URI         string      `json:"uri" guest:"no"`
+	Emulator    string      `json:"emulator,omitempty" guest:"yes"` // name or path; empty: libvirt's choice for the architecture
+	Machine     string      `json:"machine,omitempty" guest:"yes"`
+	Accelerator string      `json:"accelerator,omitempty" guest:"yes"` // kvm, tcg; empty: the best that works
+	CPUModel    string      `json:"cpu_model,omitempty" guest:"yes"`
+	Sockets     int         `json:"sockets,omitempty" guest:"yes"`
+	Cores       int         `json:"cores,omitempty" guest:"yes"`
+	Threads     int         `json:"threads,omitempty" guest:"yes"`
+	VMName      string      `json:"vm_name,omitempty" guest:"no"` // file name of the first disk
+	CDInterface string      `json:"cd_interface,omitempty" guest:"yes"`
+	Volumes     []volumeRef `json:"volumes,omitempty" guest:"apart"`
+	Images      QemuImgArgs `json:"qemu_img_args" guest:"no"`
+	Firmware    romSettings `json:"firmware" guest:"yes"`
+	TPM         tpmSettings `json:"tpm" guest:"yes"`
+	Net         netSettings `json:"net" guest:"yes"`
+	VGA         string      `json:"vga,omitempty" guest:"yes"`
+	VNC         vncSettings `json:"vnc" guest:"no"`
+	QemuArgs    [][]string  `json:"qemuargs,omitempty" guest:"yes"`
 	// DiskImage says that the first disk must start from an image, which the build has to name.
-	DiskImage bool `json:"disk_image,omitempty"`
+	DiskImage bool `json:"disk_image,omitempty" guest:"yes"`
 }
 
 // volumeRef names the pool volume from which the disk of that index starts.
 type volumeRef struct {
-	Disk   int    `json:"disk"`
-	Pool   string `json:"pool"`
-	Volume string `json:"volume"`
+	Disk   int    `json:"disk" guest:"no"`
+	Pool   string `json:"pool" guest:"no"`
+	Volume string `json:"volume" guest:"no"`
 }
 
 type romSettings struct {
-	File     string `json:"file,omitempty"` // replaces the BIOS
-	Pflash   bool   `json:"pflash,omitempty"`
-	DropVars bool   `json:"drop_vars,omitempty"`
+	File     string `json:"file,omitempty" guest:"yes"` // replaces the BIOS
+	Pflash   bool   `json:"pflash,omitempty" guest:"yes"`
+	DropVars bool   `json:"drop_vars,omitempty" guest:"artifact"`
 }
 
 type tpmSettings struct {
-	Model   string `json:"model,omitempty"` // empty: no TPM
-	Version string `json:"version,omitempty"`
+	Model   string `json:"model,omitempty" guest:"yes"` // empty: no TPM
+	Version string `json:"version,omitempty" guest:"yes"`
 }
 
 type netSettings struct {
-	Bridge        string `json:"bridge,omitempty"`
-	AddressSource string `json:"address_source,omitempty"`
-	SkipNAT       bool   `json:"skip_nat,omitempty"`
-	PortMin       int    `json:"port_min,omitempty"`
-	PortMax       int    `json:"port_max,omitempty"`
+	Bridge        string `json:"bridge,omitempty" guest:"yes"`
+	AddressSource string `json:"address_source,omitempty" guest:"no"`
+	SkipNAT       bool   `json:"skip_nat,omitempty" guest:"no"`
+	PortMin       int    `json:"port_min,omitempty" guest:"no"`
+	PortMax       int    `json:"port_max,omitempty" guest:"no"`
 }
 
 type vncSettings struct {
-	Bind     string `json:"bind,omitempty"` // empty: no VNC
-	Password string `json:"password,omitempty"`
-	PortMin  int    `json:"port_min,omitempty"`
-	PortMax  int    `json:"port_max,omitempty"`
+	Bind     string `json:"bind,omitempty" guest:"no"` // empty: no VNC
+	Password string `json:"password,omitempty" guest:"no"`
+	PortMin  int    `json:"port_min,omitempty" guest:"no"`
+	PortMax  int    `json:"port_max,omitempty" guest:"no"`
 }
 
 // DefaultURI is the connection of a machine whose template names none.

@@ -83,7 +83,7 @@ func newArg(block string, group reflect.Type, name string, f reflect.StructField
 	}
 	a := Arg{Name: name, Doc: f.Tag.Get("doc"), Guest: Reach(f.Tag.Get("guest")), goType: f.Type}
 	nested := false
-	for _, flag := range strings.FieldsFunc(f.Tag.Get("arg"), func(r rune) bool { return r == ',' || r == ' ' }) {
+	for _, flag := range flags(f) {
 		switch flag {
 		case "required":
 			a.Required = true
@@ -91,6 +91,8 @@ func newArg(block string, group reflect.Type, name string, f reflect.StructField
 			a.Sensitive = true
 		case "late":
 			a.Late = true
+		case "local":
+			a.Local = true
 		case "block":
 			nested = true
 		default:
@@ -107,6 +109,11 @@ func newArg(block string, group reflect.Type, name string, f reflect.StructField
 	}
 	a.Type = t
 	return a
+}
+
+// flags are the words of a field's arg tag.
+func flags(f reflect.StructField) []string {
+	return strings.FieldsFunc(f.Tag.Get("arg"), func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 func isSlice(t reflect.Type) bool { return t.Kind() == reflect.Slice }

@@ -29,6 +29,9 @@ type Arg struct {
 	Sensitive bool
 	// Late arguments hold text whose {{ }} actions on run-time data are rendered while the build runs.
 	Late bool
+	// Local arguments hold paths of files on the machine of the template's user. Where such a file lies does not matter
+	// to the guest; what is in it does.
+	Local bool
 	// Guest tells whether the value belongs to the guest's fingerprint.
 	Guest Reach
 	// Block describes a nested block; nil for an attribute.

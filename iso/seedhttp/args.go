@@ -12,13 +12,13 @@ import (
 
 // Args are the template's arguments for the files that a guest fetches over HTTP.
 type Args struct {
-	Directory       string            `json:"http_directory" doc:"Directory whose files the guest may fetch over HTTP. Not together with http_content."`
-	Content         map[string]string `json:"http_content" doc:"Files that the guest may fetch over HTTP, by path; they may hold {{ .SSHPublicKey }}. Not together with http_directory." arg:"late"`
-	PortMin         int               `json:"http_port_min" doc:"Lowest port of the HTTP server. Without http_port_min and http_port_max the system chooses a free port."`
-	PortMax         int               `json:"http_port_max" doc:"Highest port of the HTTP server; the same as http_port_min for a fixed port."`
-	BindAddress     string            `json:"http_bind_address" doc:"IP address that the HTTP server listens on. Default: the one that only the guest reaches."`
-	Interface       string            `json:"http_interface" doc:"Network interface on whose address the HTTP server listens. Not together with http_bind_address."`
-	NetworkProtocol string            `json:"http_network_protocol" doc:"tcp, tcp4 or tcp6. Default: tcp."`
+	Directory       string            `json:"http_directory" doc:"Directory whose files the guest may fetch over HTTP. Not together with http_content." arg:"local" guest:"yes"`
+	Content         map[string]string `json:"http_content" doc:"Files that the guest may fetch over HTTP, by path; they may hold {{ .SSHPublicKey }}. Not together with http_directory." arg:"late" guest:"yes"`
+	PortMin         int               `json:"http_port_min" doc:"Lowest port of the HTTP server. Without http_port_min and http_port_max the system chooses a free port." guest:"no"`
+	PortMax         int               `json:"http_port_max" doc:"Highest port of the HTTP server; the same as http_port_min for a fixed port." guest:"no"`
+	BindAddress     string            `json:"http_bind_address" doc:"IP address that the HTTP server listens on. Default: the one that only the guest reaches." guest:"no"`
+	Interface       string            `json:"http_interface" doc:"Network interface on whose address the HTTP server listens. Not together with http_bind_address." guest:"no"`
+	NetworkProtocol string            `json:"http_network_protocol" doc:"tcp, tcp4 or tcp6. Default: tcp." guest:"no"`
 }
 
 // Packer's limits where a template sets only one of the two.

@@ -22,8 +22,8 @@ import (
 // Args are the arguments of the file provisioner. Source: packer provisioner/file.
 type Args struct {
 	Content     string   `json:"content" doc:"Text to write, instead of a source." arg:"late" guest:"yes"`
-	Source      string   `json:"source" doc:"Local file or directory to send, or path in the guest to fetch." arg:"late" guest:"yes"`
-	Sources     []string `json:"sources" doc:"Several sources." arg:"late" guest:"yes"`
+	Source      string   `json:"source" doc:"Local file or directory to send, or path in the guest to fetch." arg:"late,local" guest:"yes"`
+	Sources     []string `json:"sources" doc:"Several sources." arg:"late,local" guest:"yes"`
 	Destination string   `json:"destination" doc:"Where to write; with a slash at its end a directory." arg:"late,required" guest:"yes"`
 	Direction   string   `json:"direction" doc:"upload (default) or download." guest:"yes"`
 	Generated   bool     `json:"generated" doc:"The source is made while the build runs, so it need not exist before." guest:"no"`
@@ -82,6 +82,20 @@ func Inputs(raw json.RawMessage) ([]string, error) {
 		return nil, err
 	}
 	return a.sources(), nil
+}
+
+// Uncached tells why the copy must be made in every build, or "".
+func Uncached(raw json.RawMessage) string {
+	a, err := decode(raw)
+	switch {
+	case err != nil:
+		return "" // Check has refused it
+	case a.download():
+		return "brings files out of the guest"
+	case a.Generated:
+		return "sends what is made while the build runs"
+	}
+	return ""
 }
 
 func (a Args) download() bool { return a.Direction == "download" }

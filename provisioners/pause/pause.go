@@ -40,6 +40,15 @@ func CheckSleep(raw json.RawMessage) error {
 	return err
 }
 
+// UncachedBreakpoint tells why a breakpoint is reached in every build, or "" if it is disabled.
+func UncachedBreakpoint(raw json.RawMessage) string {
+	var a BreakpointArgs
+	if err := decode(raw, "breakpoint", &a); err != nil || a.Disable {
+		return ""
+	}
+	return "stops for the user"
+}
+
 // CheckBreakpoint finds all that is wrong with the arguments of breakpoint.
 func CheckBreakpoint(raw json.RawMessage) error {
 	_, err := NewBreakpoint(raw, provisioners.Env{})

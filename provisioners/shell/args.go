@@ -23,8 +23,8 @@ type Args struct {
 type ScriptArgs struct {
 	Inline         []string `json:"inline" doc:"Commands, one a line of a script." arg:"late" guest:"yes"`
 	InlineShebang  string   `json:"inline_shebang" doc:"Interpreter of inline commands. Default /bin/sh -e." guest:"yes"`
-	Script         string   `json:"script" doc:"Local path of a script." guest:"yes"`
-	Scripts        []string `json:"scripts" doc:"Local paths of scripts, run in this order." guest:"yes"`
+	Script         string   `json:"script" doc:"Local path of a script." arg:"local" guest:"yes"`
+	Scripts        []string `json:"scripts" doc:"Local paths of scripts, run in this order." arg:"local" guest:"yes"`
 	Binary         bool     `json:"binary" doc:"Send scripts as they are; otherwise CRLF becomes LF." guest:"yes"`
 	ExecuteCommand string   `json:"execute_command" doc:"Command that runs a script, with {{ .Path }}, {{ .Vars }} and {{ .EnvVarFile }}." arg:"late" guest:"yes"`
 	ValidExitCodes []int    `json:"valid_exit_codes" doc:"Exit statuses that count as success. Default 0; 2300218 stands for a lost connection." guest:"no"`

@@ -18,6 +18,9 @@ type Args = localshell.Args
 // Check finds all that is wrong with the arguments, without looking at files.
 func Check(raw json.RawMessage) error { return localshell.Check(raw) }
 
+// Uncached tells why it runs in every build: what it does is not in the guest.
+func Uncached(json.RawMessage) string { return "runs on the daemon's host" }
+
 // Inputs are the local paths of the scripts.
 func Inputs(raw json.RawMessage) ([]string, error) { return localshell.Inputs(raw) }
 
