@@ -24,6 +24,9 @@ type Args struct {
 	PowerOffAfter schema.Duration `json:"fake_power_off_after" doc:"Power off that long after the system is up." guest:"no"`
 	CrashAt       string          `json:"fake_crash_at" doc:"Crash at boot, fetched or ready." guest:"no"`
 	IgnoreACPI    bool            `json:"fake_ignore_acpi" doc:"Leave the power button without effect." guest:"no"`
+	NoMemory      string          `json:"fake_no_memory" doc:"What keeps the memory of the machine from being frozen." guest:"no"`
+	FreezeTime    schema.Duration `json:"fake_freeze_time" doc:"How long it takes to freeze the machine." guest:"no"`
+	ThawTime      schema.Duration `json:"fake_thaw_time" doc:"How long it takes to thaw the machine." guest:"no"`
 }
 
 // Groups returns the driver's groups of arguments.
@@ -79,6 +82,7 @@ func (a Args) script(install bool) Script {
 		BootDelay: time.Duration(a.BootDelay), Install: install, InstallTime: time.Duration(a.InstallTime),
 		InstallerSSH: a.InstallerSSH, SSH: !a.NoSSH, PowerOffAfter: time.Duration(a.PowerOffAfter),
 		CrashAt: Phase(a.CrashAt), IgnoreACPI: a.IgnoreACPI,
+		NoMemory: a.NoMemory, FreezeTime: time.Duration(a.FreezeTime), ThawTime: time.Duration(a.ThawTime),
 	}
 }
 

@@ -2,6 +2,8 @@ package fake
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,16 +66,7 @@ func (d *Driver) Create(ctx context.Context, spec hypervisor.Spec) (hypervisor.M
 }
 
 func (d *Driver) check(spec hypervisor.Spec) error {
-	var errs []error
-	if !machineName.MatchString(spec.Name) {
-		errs = append(errs, errors.New("a name consists of letters, digits, dot, - and _"))
-	}
-	if spec.Tag.Install != d.install {
-		errs = append(errs, fmt.Errorf("the tag is of installation %q, this is %q", spec.Tag.Install, d.install))
-	}
-	if !filepath.IsAbs(spec.Dir) {
-		errs = append(errs, fmt.Errorf("the directory %q is not absolute", spec.Dir))
-	}
+	errs := []error{d.checkName(spec)}
 	images := append([]string{spec.Floppy}, spec.CDs...)
 	for _, disk := range spec.Disks {
 		images = append(images, disk.Image)
@@ -89,8 +82,44 @@ func (d *Driver) check(spec hypervisor.Spec) error {
 	return errors.Join(errs...)
 }
 
+// checkName checks what tells machines apart.
+func (d *Driver) checkName(spec hypervisor.Spec) error {
+	var errs []error
+	if !machineName.MatchString(spec.Name) {
+		errs = append(errs, errors.New("a name consists of letters, digits, dot, - and _"))
+	}
+	if spec.Tag.Install != d.install {
+		errs = append(errs, fmt.Errorf("the tag is of installation %q, this is %q", spec.Tag.Install, d.install))
+	}
+	if !filepath.IsAbs(spec.Dir) {
+		errs = append(errs, fmt.Errorf("the directory %q is not absolute", spec.Dir))
+	}
+	return errors.Join(errs...)
+}
+
 // create makes the machine's disks and record. The caller holds mu.
 func (h *Host) create(spec hypervisor.Spec) (_ *Machine, err error) {
+	r, err := h.newRecord(spec)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, removeFiles(spec))
+		}
+	}()
+	if err := writeDisks(spec); err != nil {
+		return nil, err
+	}
+	if err := h.save(r); err != nil {
+		return nil, err
+	}
+	h.machines[spec.Name] = r
+	return &Machine{h, r.Handle}, nil
+}
+
+// newRecord is a machine that is off, with a host key of its own.
+func (h *Host) newRecord(spec hypervisor.Spec) (*record, error) {
 	r := &record{
 		Handle: hypervisor.Handle{Driver: Name, Name: spec.Name, UUID: uuid.NewString(), Tag: spec.Tag, Dir: spec.Dir},
 		Spec:   spec, Script: h.opts.Script, State: hypervisor.Off,
@@ -101,21 +130,21 @@ func (h *Host) create(spec hypervisor.Spec) (_ *Machine, err error) {
 		}
 	}
 	r.Ready = !r.Script.Install
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, removeFiles(spec))
-		}
-	}()
-	for i, disk := range spec.Disks {
-		if err := writeImage(diskPath(spec, i), disk.Format, disk.Size); err != nil {
-			return nil, err
-		}
-	}
-	if err := h.save(r); err != nil {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
 		return nil, err
 	}
-	h.machines[spec.Name] = r
-	return &Machine{h, r.Handle}, nil
+	r.HostKey = private.Seed()
+	return r, nil
+}
+
+func writeDisks(spec hypervisor.Spec) error {
+	for i, disk := range spec.Disks {
+		if err := writeImage(diskPath(spec, i), disk.Format, disk.Size); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Open implements hypervisor.Driver.

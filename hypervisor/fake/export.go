@@ -69,7 +69,7 @@ func (m *Machine) exportable() (hypervisor.Spec, error) {
 	if r.State == hypervisor.Running || r.State == hypervisor.Paused {
 		return hypervisor.Spec{}, fmt.Errorf("the machine is %s: power it off first", r.State)
 	}
-	return r.Spec, nil
+	return r.Spec, r.whole()
 }
 
 // diskName is the name of the i-th disk, as Packer's qemu builder names them.
@@ -81,11 +81,9 @@ func diskName(base string, i int) string {
 }
 
 func (m *Machine) exportDisk(path, format string, size int64) (hypervisor.File, error) {
-	if size == 0 {
-		size = defaultDisk
-	}
+	size = diskSize(size)
 	f := hypervisor.File{Path: path, Role: hypervisor.RoleDisk, Format: format, VirtualSize: size}
-	if err := m.host.diskFull(); err != nil {
+	if err := m.host.diskFull(func(f *Faults) *int { return &f.ExportDiskFull }); err != nil {
 		return f, fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := writeImage(path, format, size); err != nil {

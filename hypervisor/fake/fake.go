@@ -7,6 +7,9 @@
 // crashes, or powers itself off when a shutdown command or ACPI asks for it. Keys that are typed at it, addresses that it
 // fetched and planned failures ([Faults]) can be looked at and set by tests.
 //
+// Machines can be frozen and thawed: the guest's files, its host key and whether it is installed are on its first disk,
+// and the line that is being typed is in its memory. A machine fails when the frozen disks that it is based on are gone.
+//
 // The guest's shell is that of this host, with its programs for power and sudo replaced: provisioners of a template
 // run with the rights of this process. Disks are real images with nothing on them.
 package fake
@@ -40,6 +43,10 @@ type Options struct {
 	SSH sshtest.Options
 	// Faults are the first failures to come.
 	Faults Faults
+	// Host is what frozen machines are said to depend on; fields that are empty have the fake's own values.
+	Host hypervisor.Host
+	// Journal is a file outside the host's directory that keeps [Counts] for hosts and processes to come; empty for none.
+	Journal string
 	// After is the clock; nil means time.After.
 	After func(d time.Duration) <-chan time.Time
 }
@@ -53,6 +60,7 @@ type Host struct {
 	closed   bool
 	machines map[string]*record
 	faults   Faults
+	counts   Counts
 	changed  chan struct{} // closed when any machine changes its state
 }
 
@@ -65,8 +73,12 @@ type record struct {
 	Ready   bool              `json:"ready"` // there is an installed system on the first disk
 	Typed   string            `json:"typed,omitempty"`
 	Fetched []string          `json:"fetched,omitempty"`
+	HostKey []byte            `json:"host_key"`        // ed25519 seed of the installed system
+	Bases   []string          `json:"bases,omitempty"` // frozen disks that its own are overlays of
+	Half    bool              `json:"half,omitempty"`  // it is being thawed, or was when the process ended
 
-	guest *guest // of a running machine, unless the host was opened after it was started
+	guest   *guest // of a running machine, unless the host was opened after it was started
+	thawing bool   // a Thaw of this process is at it
 }
 
 // NewHost opens the host whose records lie in root, which is made if need be. Machines that ran when the process of an
@@ -76,6 +88,10 @@ func NewHost(root string, opts Options) (*Host, error) {
 		opts.After = time.After
 	}
 	h := &Host{root: root, opts: opts, machines: map[string]*record{}, faults: opts.Faults, changed: make(chan struct{})}
+	var err error
+	if h.counts, err = ReadJournal(opts.Journal); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(root, 0o711); err != nil {
 		return nil, err
 	}

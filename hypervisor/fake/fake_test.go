@@ -40,7 +40,7 @@ func (s *specs) spec(t *testing.T, script string) hypervisor.Spec {
 	return hypervisor.Spec{
 		Name: fmt.Sprintf("vm-%d", s.n.Add(1)), Tag: hypervisor.Tag{Install: install, Build: "b1", Attempt: 1},
 		Dir: t.TempDir(), Arch: "amd64", CPUs: 1, MemoryMiB: 64,
-		Disks:   []hypervisor.Disk{{Size: 1 << 30, Format: "qcow2"}, {Size: 1 << 20, Format: "raw"}},
+		Disks:   []hypervisor.Disk{{Size: 16 << 20, Format: "qcow2"}, {Size: 1 << 20, Format: "raw"}},
 		Network: hypervisor.Network{Forward: []int{22}}, Options: []byte(script),
 	}
 }
@@ -63,8 +63,11 @@ func TestConformance(t *testing.T) {
 				t.Error(err)
 			}
 		},
-		GuestPort: 22,
-		ACPI:      true,
+		Memory:      lineMarker(host),
+		Disk:        fileMarker(),
+		Unfreezable: func(t *testing.T) hypervisor.Spec { return s.spec(t, `{"ssh": true, "no_memory": "nvme (disk 0)"}`) },
+		GuestPort:   22,
+		ACPI:        true,
 	}.Run(t)
 }
 

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/sshtest"
 )
@@ -35,24 +37,35 @@ type guest struct {
 	script Script
 
 	ready  bool       // there is a system on the disk; only run looks
+	thawed bool       // it does not boot, but runs on; only run looks
+	key    ssh.Signer // host key of the installed system
 	keys   keyboard   // guarded by the host's mu
 	events chan power // what others want of it
 	cancel context.CancelFunc
 	ctx    context.Context // the life of the guest; it is started once
 	done   sync.WaitGroup
 
-	mu  sync.Mutex
-	ssh *sshtest.Server // nil until the guest is on the network for the first time
-	up  bool
+	mu   sync.Mutex
+	ssh  *sshtest.Server // nil until the guest is on the network for the first time
+	addr string          // where its ports lead to since then
+	up   bool
 }
 
-func newGuest(h *Host, r *record) (*guest, error) {
+// newGuest is the guest of a machine that is powered on, or of one with a frozen memory. The caller holds mu.
+func newGuest(h *Host, r *record, frozen *memory) (*guest, error) {
+	key, err := hostKey(r.HostKey)
+	if err != nil {
+		return nil, err
+	}
 	if err := writeTools(r.Spec); err != nil {
 		return nil, err
 	}
 	g := &guest{
 		host: h, name: r.Spec.Name, uuid: r.Handle.UUID, spec: r.Spec, script: r.Script, ready: r.Ready,
-		keys: keyboard{urls: make(chan string, 16)}, events: make(chan power, 8),
+		keys: keyboard{urls: make(chan string, 16)}, events: make(chan power, 8), key: key, thawed: frozen != nil,
+	}
+	if frozen != nil {
+		g.keys.line = []rune(frozen.Line)
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	return g, nil
@@ -111,6 +124,35 @@ func (g *guest) run() {
 
 // boot runs the guest from one power-on to its end.
 func (g *guest) boot() power {
+	thawed := g.thawed
+	g.thawed = false // the next time it boots
+	if thawed {
+		g.serial("thawed")
+	} else if how := g.load(); how != 0 {
+		return how
+	}
+	if !g.ready {
+		thawed = false
+		if how := g.install(); how != 0 {
+			return how
+		}
+	}
+	if !thawed {
+		if g.script.CrashAt == PhaseReady {
+			return crash
+		}
+		g.serial("%s login:", g.name) // first, so that whoever gets in by SSH finds it in the log
+	}
+	if g.script.SSH {
+		if err := g.online(); err != nil {
+			g.serial("ssh: %v", err)
+		}
+	}
+	return g.live()
+}
+
+// load is what comes before the system.
+func (g *guest) load() power {
 	g.serial("booting")
 	if how := g.pause(g.script.BootDelay); how != 0 {
 		return how
@@ -118,21 +160,7 @@ func (g *guest) boot() power {
 	if g.script.CrashAt == PhaseBoot {
 		return crash
 	}
-	if !g.ready {
-		if how := g.install(); how != 0 {
-			return how
-		}
-	}
-	if g.script.CrashAt == PhaseReady {
-		return crash
-	}
-	g.serial("%s login:", g.name) // first, so that whoever gets in by SSH finds it in the log
-	if g.script.SSH {
-		if err := g.online(); err != nil {
-			g.serial("ssh: %v", err)
-		}
-	}
-	return g.live()
+	return 0
 }
 
 // live waits for the end of a system that is up.
@@ -202,13 +230,13 @@ func (g *guest) install() power {
 // installed ends the installation: the disk holds a system, which has a host key of its own.
 func (g *guest) installed() power {
 	g.serial("installer: done")
-	g.offline()
-	g.mu.Lock()
-	if g.ssh != nil {
-		g.ssh.SwapHostKey()
-	}
-	g.mu.Unlock()
-	if _, err := g.host.update(g.name, g.uuid, func(r *record) { r.Ready = true }); err != nil {
+	g.closeSSH()
+	var counted error
+	_, err := g.host.update(g.name, g.uuid, func(r *record) {
+		r.Ready = true
+		counted = g.host.count(func(c *Counts) { c.Installations++ })
+	})
+	if err = errors.Join(err, counted); err != nil {
 		g.serial("%v", err)
 		return crash
 	}

@@ -20,6 +20,14 @@ const (
 // defaultDisk is the size of a disk without one.
 const defaultDisk = 1 << 20
 
+// diskSize is the size in bytes of a disk of which size is asked for.
+func diskSize(size int64) int64 {
+	if size == 0 {
+		return defaultDisk
+	}
+	return size
+}
+
 // writeImage makes an empty disk image of size bytes, atomically.
 func writeImage(path, format string, size int64) error {
 	f, err := fsx.Create(path, 0o644)
@@ -34,9 +42,7 @@ func writeImage(path, format string, size int64) error {
 }
 
 func emptyImage(f *os.File, format string, size int64) error {
-	if size == 0 {
-		size = defaultDisk
-	}
+	size = diskSize(size)
 	switch format {
 	case "raw":
 		return f.Truncate(size)

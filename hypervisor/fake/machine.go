@@ -24,6 +24,7 @@ var (
 	_ hypervisor.Keyboard   = (*Machine)(nil)
 	_ hypervisor.Screen     = (*Machine)(nil)
 	_ hypervisor.SerialPort = (*Machine)(nil)
+	_ hypervisor.Freezer    = (*Machine)(nil)
 )
 
 // Handle implements hypervisor.Machine.
@@ -55,24 +56,48 @@ func (m *Machine) Start(ctx context.Context) error {
 	if r.State == hypervisor.Running {
 		return nil
 	}
-	if m.host.closed {
-		return fmt.Errorf("start machine %q: the host is closed", m.handle.Name)
+	if err := m.host.powerOn(r, nil); err != nil {
+		return fmt.Errorf("start machine %q: %w", m.handle.Name, err)
+	}
+	return nil
+}
+
+// powerOn runs a machine's guest: from the boot on, or from a memory that was frozen. The caller holds mu.
+func (h *Host) powerOn(r *record, frozen *memory) error {
+	if h.closed {
+		return errors.New("the host is closed")
+	}
+	if err := r.whole(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(guestRoot(r.Spec), 0o755); err != nil {
 		return err
 	}
-	g, err := newGuest(m.host, r)
+	g, err := newGuest(h, r, frozen)
 	if err != nil {
-		return fmt.Errorf("start machine %q: %w", m.handle.Name, err)
+		return err
 	}
 	was := r.State
 	r.guest, r.State = g, hypervisor.Running
-	if err := m.host.save(r); err != nil {
+	if err := h.save(r); err != nil {
 		r.guest, r.State = nil, was
-		return fmt.Errorf("start machine %q: %w", m.handle.Name, err)
+		return err
 	}
-	m.host.announce()
+	h.announce()
 	g.start()
+	return nil
+}
+
+// whole tells whether everything that the machine consists of is there. The caller holds mu.
+func (r *record) whole() error {
+	if r.Half {
+		return errors.New("the machine is half-thawed: destroy it")
+	}
+	for _, path := range r.Bases {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("a frozen disk that the machine is based on: %w", err)
+		}
+	}
 	return nil
 }
 

@@ -1,9 +1,13 @@
 package fake
 
 import (
+	"crypto/ed25519"
+	"fmt"
 	"net"
 	"regexp"
 	"strconv"
+
+	"golang.org/x/crypto/ssh"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/sshtest"
@@ -17,17 +21,22 @@ func (g *guest) online() error {
 		return nil
 	}
 	var err error
-	if g.ssh == nil {
-		g.ssh, err = sshtest.New(g.sshOptions())
-	} else {
+	if g.ssh != nil {
 		err = g.ssh.Resume()
+	} else if g.ssh, err = sshtest.New(g.sshOptions()); err == nil {
+		g.addr = g.ssh.Addr
 	}
 	g.up = err == nil
 	return err
 }
 
+// sshOptions are those of the system that runs: an installer makes a host key of its own. The caller holds mu.
 func (g *guest) sshOptions() sshtest.Options {
 	o := g.host.opts.SSH
+	o.Addr = g.addr
+	if g.ready {
+		o.HostKey = g.key
+	}
 	if o.Password == "" && len(o.AuthorizedKeys) == 0 && o.UserCA == nil {
 		o.NoAuth = true
 	}
@@ -35,6 +44,14 @@ func (g *guest) sshOptions() sshtest.Options {
 	o.Env = append(append([]string(nil), o.Env...), toolsEnv(g.spec)...)
 	o.DropOn = g.dropOn
 	return o
+}
+
+// hostKey makes the key of a seed.
+func hostKey(seed []byte) (ssh.Signer, error) {
+	if len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("the guest's host key has %d bytes, want %d", len(seed), ed25519.SeedSize)
+	}
+	return ssh.NewSignerFromSigner(ed25519.NewKeyFromSeed(seed))
 }
 
 // endsMachine is a command line that ends the machine, which must not reach the shell of this host. The programs that
@@ -91,10 +108,10 @@ func (g *guest) closeSSH() {
 func (g *guest) endpoint() (hypervisor.Endpoint, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.ssh == nil {
+	if g.addr == "" {
 		return hypervisor.Endpoint{}, hypervisor.ErrNoAddress
 	}
-	host, port, err := net.SplitHostPort(g.ssh.Addr)
+	host, port, err := net.SplitHostPort(g.addr)
 	if err != nil {
 		return hypervisor.Endpoint{}, err
 	}

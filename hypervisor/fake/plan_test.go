@@ -19,6 +19,7 @@ import (
 func TestPlan(t *testing.T) {
 	t.Parallel()
 	spec, err := fake.Planner{}.Plan([]byte(`{"cpus": 2, "disk_size": 8, "fake_boot_delay": "3s", "fake_crash_at": "ready",
+		"fake_no_memory": "nvme (disk 0)", "fake_freeze_time": "1m", "fake_thaw_time": "2s",
 		"boot_command": ["auto url=http://{{ .HTTPIP }}:{{ .HTTPPort }}/p<enter>"], "ssh_username": "x"}`))
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +31,10 @@ func TestPlan(t *testing.T) {
 	if err := json.Unmarshal(spec.Options, &got); err != nil {
 		t.Fatal(err)
 	}
-	want := fake.Script{BootDelay: 3 * time.Second, Install: true, SSH: true, CrashAt: fake.PhaseReady}
+	want := fake.Script{
+		BootDelay: 3 * time.Second, Install: true, SSH: true, CrashAt: fake.PhaseReady,
+		NoMemory: "nvme (disk 0)", FreezeTime: time.Minute, ThawTime: 2 * time.Second,
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -24,6 +24,11 @@ type Script struct {
 	CrashAt Phase `json:"crash_at,omitempty"`
 	// IgnoreACPI leaves the power button without effect.
 	IgnoreACPI bool `json:"ignore_acpi,omitempty"`
+	// NoMemory names what keeps the memory from being frozen, such as "nvme (disk 0)"; empty for nothing.
+	NoMemory string `json:"no_memory,omitempty"`
+	// FreezeTime passes when half of the files are frozen, and ThawTime when the machine is half-thawed.
+	FreezeTime time.Duration `json:"freeze_time,omitempty"`
+	ThawTime   time.Duration `json:"thaw_time,omitempty"`
 }
 
 // Phase is how far a guest has come.
@@ -38,9 +43,11 @@ const (
 
 // Faults are failures to come, a number of calls for each method that fails.
 type Faults struct {
-	Create, Start, Type, Export int
-	// ExportDiskFull lets that many exports end in the middle of a disk with ENOSPC.
-	ExportDiskFull int
+	Create, Start, Type, Export, Freeze, Thaw int
+	// ExportDiskFull and FreezeDiskFull let that many exports and freezes end in the middle of a disk with ENOSPC.
+	ExportDiskFull, FreezeDiskFull int
+	// FreezeAfter is the number of freezes that are spared before the first one fails.
+	FreezeAfter int
 	// Err is what the failing calls return; nil means [ErrInjected].
 	Err error
 }
@@ -53,7 +60,11 @@ func (f Faults) plus(g Faults) Faults {
 	f.Start += g.Start
 	f.Type += g.Type
 	f.Export += g.Export
+	f.Freeze += g.Freeze
+	f.Thaw += g.Thaw
 	f.ExportDiskFull += g.ExportDiskFull
+	f.FreezeDiskFull += g.FreezeDiskFull
+	f.FreezeAfter += g.FreezeAfter
 	if g.Err != nil {
 		f.Err = g.Err
 	}
@@ -75,13 +86,25 @@ func (h *Host) fault(what string, pick func(f *Faults) *int) error {
 	return fmt.Errorf("%s: %w", what, ErrInjected)
 }
 
-// diskFull uses up one planned failure of an export for want of space.
-func (h *Host) diskFull() error {
+// diskFull uses up one planned failure for want of space, of the kind that pick points to.
+func (h *Host) diskFull(pick func(f *Faults) *int) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.faults.ExportDiskFull <= 0 {
+	left := pick(&h.faults)
+	if *left <= 0 {
 		return nil
 	}
-	h.faults.ExportDiskFull--
+	*left--
 	return syscall.ENOSPC
+}
+
+// spared uses up one freeze that does not fail.
+func (h *Host) spared() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.faults.FreezeAfter <= 0 {
+		return false
+	}
+	h.faults.FreezeAfter--
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -61,15 +62,25 @@ func sums(t *testing.T, dir string) map[string]string {
 			all[path] = e.Type().String()
 			return nil
 		}
-		data, err := os.ReadFile(path)
-		sum := sha256.Sum256(data)
-		all[path] = hex.EncodeToString(sum[:])
+		all[path], err = sum(path)
 		return err
 	})
 	if err != nil {
 		t.Errorf("read the frozen files: %v", err)
 	}
 	return all
+}
+
+// sum is the digest of a file, which may be a whole disk.
+func sum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), err
 }
 
 // thawer skips the test for a driver that cannot thaw.
