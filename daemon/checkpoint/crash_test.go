@@ -129,7 +129,7 @@ func TestKilledAnywhere(t *testing.T) {
 	if diff := cmp.Diff(pointsInTheCode(t), names(points)); diff != "" {
 		t.Error("the code (-) and the life of the child (+) differ:", diff)
 	}
-	for _, point := range points {
+	for _, point := range slices.DeleteFunc(points, alike) {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			data := t.TempDir()
@@ -163,6 +163,14 @@ func TestKilledWhileRecovering(t *testing.T) {
 			checkRecovered(t, data)
 		})
 	}
+}
+
+// alike tells of a point that nothing new comes of: the first draft of a life has no parent and the second has one, and a
+// third file is removed like the second.
+func alike(point string) bool {
+	name, number, _ := strings.Cut(point, "#")
+	once := strings.HasPrefix(name, "commit.") || strings.HasPrefix(name, "draft.") || name == "bury.one"
+	return once && number > "2"
 }
 
 // names drops the numbers of points.

@@ -255,25 +255,13 @@ func (d *Draft) enter(ctx context.Context, m Meta, st state) error {
 	if err := d.s.fault("commit.manifest"); err != nil {
 		return err
 	}
-	meta, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
 	d.s.remember(d.ID, man)
-	all, disks := man.space()
 	err = d.s.change(ctx, func(tx *sql.Tx) error {
 		if err := mayBeParent(ctx, tx, d.parent, d.user); err != nil {
 			return err
 		}
-		res, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = ?, fingerprint = ?, label = ?, template = ?, stage = ?,
-			meta = ?, manifest = ?, bytes = ?, disk_bytes = ?, created = ?, used = ?, turn = `+nextTurn+`
-			WHERE id = ? AND state = 'draft'`, st, m.Fingerprint, m.Label, m.Template, m.Stage,
-			string(meta), digest, all, disks, d.s.stamp(), d.s.stamp(), d.ID)
-		if err != nil {
+		if err := d.write(ctx, tx, man, digest, st); err != nil {
 			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, fmt.Errorf("%w: draft %s was released", ErrGone, d.ID))
 		}
 		_, err = lease(ctx, tx, d.ID, d.user)
 		return err
@@ -282,6 +270,30 @@ func (d *Draft) enter(ctx context.Context, m Meta, st state) error {
 		return err
 	}
 	return d.s.fault("commit.row")
+}
+
+// write turns the row of the draft into one of a checkpoint.
+func (d *Draft) write(ctx context.Context, tx *sql.Tx, man manifest, digest string, st state) error {
+	meta, err := json.Marshal(man.Meta)
+	if err != nil {
+		return err
+	}
+	all, disks, err := man.space(d.Dir)
+	if err != nil {
+		return err
+	}
+	m, now := man.Meta, d.s.stamp()
+	res, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = ?, fingerprint = ?, label = ?, template = ?, stage = ?,
+		meta = ?, manifest = ?, bytes = ?, disk_bytes = ?, created = ?, used = ?, turn = `+nextTurn+`
+		WHERE id = ? AND state = 'draft'`, st, m.Fingerprint, m.Label, m.Template, m.Stage,
+		string(meta), digest, all, disks, now, now, d.ID)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(err, fmt.Errorf("%w: draft %s was released", ErrGone, d.ID))
+	}
+	return nil
 }
 
 // salvage keeps the disks of a machine that could not be kept whole: the machine stands on them, and so will what is frozen

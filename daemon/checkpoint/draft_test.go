@@ -153,7 +153,7 @@ func TestFullFileSystem(t *testing.T) {
 	if err := os.Mkdir(small, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=1180k"); err != nil {
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=380k"); err != nil {
 		t.Skipf("no tmpfs can be mounted here: %v", err)
 	}
 	t.Cleanup(func() {
@@ -162,7 +162,7 @@ func TestFullFileSystem(t *testing.T) {
 		}
 	})
 	k := newKilnAt(t, data, Options{})
-	_, err := keep(t.Context(), k.Store, "b1", "", "one", 1) // 1 MiB of memory does not fit beside what it is compressed to
+	_, err := keep(t.Context(), k.Store, "b1", "", "one", 1) // the memory does not fit beside what it is compressed to
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("%v", err)
 	}

@@ -129,7 +129,7 @@ func memoryOf(seed byte, size int) []byte {
 	return b
 }
 
-const testMemory = 1 << 20
+const testMemory = 256 << 10
 
 // frozen writes a frozen machine into dir, as a driver does.
 func frozen(dir string, seed byte) (*hypervisor.Frozen, error) {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/boxkiln/boxkiln/internal/fsx"
+	"github.com/boxkiln/boxkiln/internal/layout"
 )
 
 // Names of the store's own files in a checkpoint's directory.
@@ -177,18 +178,20 @@ func (m manifest) write(dir string) (string, error) {
 		return "", err
 	}
 	digest := sha256.Sum256(data)
-	return hex.EncodeToString(digest[:]), fsx.WriteFile(filepath.Join(dir, manifestFile), data, 0o600)
+	return hex.EncodeToString(digest[:]), fsx.WriteFile(filepath.Join(dir, manifestFile), data, layout.SecretMode)
 }
 
-// space is what all files take, and what the disks do, in bytes.
-func (m manifest) space() (all, disks int64) {
+// space is what the directory takes, and what it does as a layer, in bytes.
+func (m manifest) space(dir string) (all, disks int64, err error) {
+	own, err := look(filepath.Join(dir, manifestFile))
+	all, disks = own.space, own.space
 	for _, f := range m.Files {
 		all += f.Space
 		if f.Role == roleDisk {
 			disks += f.Space
 		}
 	}
-	return all, disks
+	return all, disks, err
 }
 
 // readManifest reads the manifest of dir, which must have the given sha256.
