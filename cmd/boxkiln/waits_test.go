@@ -50,7 +50,7 @@ func TestBootCommandWaitsInVain(t *testing.T) {
 	}{
 		"nothing is fetched": {installing("<waitSeed1s>", ""), nil,
 			[]string{"boot_command: <waitSeed1s>: not seen in time: the guest fetched nothing from the seed server for 1s"}},
-		"no seed server": {map[string]string{"boot_command": `["a<waitSeed>"]`}, nil,
+		"no seed server": {map[string]string{"boot_steps": `[["a<waitSeed>", "wait"]]`}, nil,
 			[]string{"boot_command: <waitSeed>: the template serves nothing to wait for; set http_directory or http_content"}},
 		"no screen": {installing("<waitScreen>", ""), func(d hypervisor.Driver) hypervisor.Driver { return blindDriver{d} },
 			[]string{"boot_command: <waitScreen>: driver libvirt shows no screen"}},
@@ -66,6 +66,16 @@ func TestBootCommandWaitsInVain(t *testing.T) {
 			b.run("build", "-color=false", b.solo(tc.args, "")).wants(t, exitFailed, tc.says...)
 			b.nothingLeft()
 		})
+	}
+}
+
+// TestABootCommandThatWaitsForNothingIsRefused before anything is started.
+func TestABootCommandThatWaitsForNothingIsRefused(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	template := b.solo(map[string]string{"boot_command": `["a<waitseed>"]`}, "")
+	for _, verb := range []string{"validate", "build"} {
+		b.run(verb, template).wants(t, exitFailed, "boot_command: <waitSeed>: the template serves nothing to wait for; set http_directory or http_content")
 	}
 }
 

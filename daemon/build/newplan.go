@@ -135,10 +135,19 @@ func (c *planner) bootCommand(src *template.Source) {
 		}
 	}
 	text := actions.ReplaceAllString(strings.Join(b.BootCommand, ""), "1")
-	if _, _, err := bootcmd.Parse(text); err != nil {
+	program, _, err := bootcmd.Parse(text)
+	if err == nil {
+		if _, seed := program.Looks(); seed && c.plan.Seed.Empty() {
+			err = ErrNothingServed
+		}
+	}
+	if err != nil {
 		c.problem(src.Pos, fmt.Errorf("boot_command: %w", err))
 	}
 }
+
+// ErrNothingServed is the mistake of a boot command that waits for a seed server which the template does not have.
+var ErrNothingServed = errors.New("<waitSeed>: the template serves nothing to wait for; set http_directory or http_content, or use a plain <wait10s>")
 
 func (c *planner) communicator(src *template.Source, o PlanOptions) {
 	com := &c.plan.Communicator

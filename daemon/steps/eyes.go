@@ -33,7 +33,7 @@ func (e eyes) ready(p bootcmd.Program) error {
 		return fmt.Errorf("<waitScreen>: driver %s shows no screen: %w; use a plain <wait10s>", e.driver, hypervisor.ErrUnsupported)
 	}
 	if seed && e.fetches == nil {
-		return errors.New("<waitSeed>: the template serves nothing to wait for; set http_directory or http_content, or use a plain <wait10s>")
+		return build.ErrNothingServed
 	}
 	return nil
 }
