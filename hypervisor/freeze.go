@@ -3,6 +3,8 @@ package hypervisor
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 )
 
 // Freezer is the ability of a Machine to be kept as it is at this moment, for others to start from.
@@ -29,7 +31,8 @@ type Thawer interface {
 	// Thaw makes a new machine with spec's name, tag and directory out of the frozen one in dir, on fresh overlays; any
 	// number may run at once. With memory it runs when Thaw returns; without, it is off and wants Start. It is reaped
 	// like a created one: Thaw may be called for a handle that the ledger already knows, and a half-thawed machine is
-	// found by Open and removed by Destroy. On failure nothing is left.
+	// found by Open and removed by Destroy. On failure nothing is left but the caller's. The memory is read from where
+	// Frozen.MemoryPath says.
 	Thaw(ctx context.Context, f Frozen, dir string, spec Spec) (Machine, error)
 }
 
@@ -44,6 +47,16 @@ type Frozen struct {
 	Host Host   `json:"host"`
 	// Detail is what else the driver needs; only it decodes it.
 	Detail json.RawMessage `json:"detail,omitempty"`
+}
+
+// MemoryPath is where a Thaw as spec reads the memory of a machine frozen into dir: a file of that name that the caller put
+// into spec.Dir, because it keeps the frozen one compressed, or else the frozen one. Either is only read.
+func (f Frozen) MemoryPath(dir string, spec Spec) string {
+	own := filepath.Join(spec.Dir, f.Memory)
+	if _, err := os.Stat(own); err == nil {
+		return own
+	}
+	return filepath.Join(dir, f.Memory)
 }
 
 // FrozenDisk is one disk of a frozen machine. Its image may be an overlay of a disk frozen earlier.

@@ -125,7 +125,7 @@ func (d *Driver) thaw(ctx context.Context, f hypervisor.Frozen, dir string, spec
 		return nil, err
 	}
 	return d.build(ctx, b, func(m *Machine, text string) error {
-		return m.restore(ctx, filepath.Join(dir, f.Memory), text)
+		return m.restore(ctx, f.MemoryPath(dir, spec), text)
 	})
 }
 
