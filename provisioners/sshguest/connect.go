@@ -105,7 +105,7 @@ func (w *waiter) login(ctx context.Context, limit time.Duration, argument string
 		case !errors.Is(err, errAgain):
 			// as it is
 		default:
-			err = w.pause(ctx, count.pause(h.interval(w.cfg.Poll)))
+			err = w.pause(ctx, count.pause(w.cfg.Poll, &h))
 			if err == nil {
 				continue
 			}
@@ -205,9 +205,12 @@ func (r *refusals) add(by ssh.PublicKey) int {
 }
 
 // pause grows with the refusals up to Packer's 5 s, so that as many attempts last about as long; newer sshd lock out
-// who fails too fast.
-func (r *refusals) pause(poll time.Duration) time.Duration {
-	return min(time.Duration(max(r.n, 1))*poll, refusedPauseLimit)
+// who fails too fast, and one in a system that boots may refuse everybody for a while. Without refusals there may be haste.
+func (r *refusals) pause(poll time.Duration, h *haste) time.Duration {
+	if r.n == 0 {
+		return h.interval(poll)
+	}
+	return min(time.Duration(r.n)*poll, refusedPauseLimit)
 }
 
 // errLocal is for what is wrong on this side, such as an agent that does not answer.

@@ -5,6 +5,9 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
 )
 
 func FuzzReadBanner(f *testing.F) {
@@ -45,4 +48,37 @@ func TestObservationStrings(t *testing.T) {
 			t.Errorf("got %q, want %q", want, o)
 		}
 	}
+}
+
+// TestRefusalsAreNotTriedAgainInHaste: the few attempts that the user allows would be over before a booting system lets
+// anybody in.
+func TestRefusalsAreNotTriedAgainInHaste(t *testing.T) {
+	t.Parallel()
+	var r refusals
+	h := haste(hastyTries)
+	if d := r.pause(time.Second, &h); d != hastyPoll {
+		t.Errorf("after a server that hung up: %s", d)
+	}
+	key := hostKeyForTest(t)
+	for i, want := range []time.Duration{1, 2, 3, 4, 5, 5} {
+		if n := r.add(key); n != i+1 {
+			t.Fatalf("refusal %d counts as %d", i+1, n)
+		}
+		if d := r.pause(time.Second, &h); d != want*time.Second {
+			t.Errorf("after refusal %d: %s", i+1, d)
+		}
+	}
+}
+
+func hostKeyForTest(t *testing.T) ssh.PublicKey {
+	t.Helper()
+	pair, err := GenerateKey("", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(pair.AuthorizedKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
