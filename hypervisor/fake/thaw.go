@@ -171,7 +171,7 @@ func restore(f hypervisor.Frozen, dir string, spec hypervisor.Spec) (s snapshot,
 	if s.system, err = unpack(disksOf(f, dir)[0], spec); err != nil || f.Memory == "" {
 		return s, nil, err
 	}
-	path := filepath.Join(dir, f.Memory)
+	path := f.MemoryPath(dir, spec)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return s, nil, err

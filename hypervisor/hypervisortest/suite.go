@@ -120,6 +120,7 @@ func freezing() []testCase {
 		{"thaw refuses a foreign name", testThawForeign},
 		{"thaw is cancelled", testThawCancelled},
 		{"thaw of damaged files", testThawDamaged},
+		{"thaw with a memory of the caller", testThawMemoryPath},
 		{"thawed machine is opened and destroyed", testThawOpen},
 		{"thawed machine ends", testThawEnds},
 		{"fits", testFits},

@@ -218,7 +218,7 @@ func testThawDamaged(t *testing.T, r run) {
 		move(t, path, aside)
 		r.wantNoThaw(t, i, name+" is missing")
 		if name == i.Memory {
-			half(t, aside, path)
+			copyPart(t, aside, path, 2)
 			r.wantNoThaw(t, i, name+" is cut")
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
@@ -249,16 +249,51 @@ func move(t *testing.T, from, to string) {
 	}
 }
 
-// half writes the first half of a file as another.
-func half(t *testing.T, from, to string) {
+// copyPart writes the first nth of a file as another.
+func copyPart(t *testing.T, from, to string, n int) {
 	t.Helper()
 	data, err := os.ReadFile(from)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(to, data[:len(data)/2], 0o644); err != nil {
+	if err := os.WriteFile(to, data[:len(data)/n], 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// testThawMemoryPath keeps the memory elsewhere, as a caller does that has it compressed, and puts it beside the machine:
+// first a cut one, then the right one. Both stay as they are, for they are the caller's.
+func testThawMemoryPath(t *testing.T, r run) {
+	_, i := r.frozen(t, "a")
+	path := filepath.Join(i.dir, i.Memory)
+	aside := path + ".aside"
+	move(t, path, aside)
+	for _, n := range []int{2, 1} {
+		spec := r.fresh(t, i.spec)
+		own := filepath.Join(spec.Dir, i.Memory)
+		copyPart(t, aside, own, n)
+		before := sums(t, own)
+		m, err := r.thawAs(t, i, spec)
+		if (err == nil) != (n == 1) {
+			t.Fatalf("Thaw with a part of the memory, 1/%d: %v", n, err)
+		}
+		if diff := cmp.Diff(before, sums(t, own)); diff != "" {
+			t.Errorf("the caller's memory has changed (-before +after):\n%s", diff)
+		}
+		if err := os.Remove(own); err != nil {
+			t.Fatal(err)
+		}
+		if m == nil {
+			r.wantNothing(t, spec)
+			continue
+		}
+		r.wantMark(t, m, "a")
+		if err := m.Destroy(r.ctx); err != nil {
+			t.Fatalf("Destroy: %v", err)
+		}
+		r.wantGone(t, m.Handle())
+	}
+	move(t, aside, path)
 }
 
 // testThawOpen treats a thawed machine as a daemon does that was started anew.
