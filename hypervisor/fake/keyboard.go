@@ -48,6 +48,9 @@ func (m *Machine) press(k hypervisor.KeyEvent) error {
 		return err
 	}
 	if r.State != hypervisor.Running {
+		if !k.Down {
+			return nil // the key before may have ended the machine, and its release comes too late to be missed
+		}
 		return fmt.Errorf("type at machine %q: the machine is %s", m.handle.Name, r.State)
 	}
 	if r.guest == nil {
