@@ -243,9 +243,13 @@ func choosePorts(ctx context.Context, spec hypervisor.Spec, set *settings, h *ho
 	return err
 }
 
-// define hands the description to libvirt, which checks it.
+// define hands the description to libvirt, which checks it. The call is not given up when ctx ends: a machine that nobody
+// knows of could come out of it.
 func (d *Driver) define(ctx context.Context, uri, text string) (*Machine, error) {
-	return ask(ctx, &d.conns, uri, func(c *libvirt.Connect) (*Machine, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return ask(context.WithoutCancel(ctx), &d.conns, uri, func(c *libvirt.Connect) (*Machine, error) {
 		dom, err := c.DomainDefineXMLFlags(text, libvirt.DOMAIN_DEFINE_VALIDATE)
 		if err != nil {
 			return nil, fmt.Errorf("libvirt at %s does not take the machine: %w", uri, err)

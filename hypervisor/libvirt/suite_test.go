@@ -109,16 +109,66 @@ func TestConformance(t *testing.T) {
 		New:     func(t *testing.T) hypervisor.Driver { return newDriver(t, install) },
 		Foreign: func(t *testing.T) hypervisor.Driver { return newDriver(t, foreign) },
 		Ending:  func(t *testing.T) hypervisor.Spec { return specOf(t, install, args, nanoGuest()) },
-		Lasting: func(t *testing.T) hypervisor.Spec { return specOf(t, install, args, echoGuest()) },
+		Lasting: func(t *testing.T) hypervisor.Spec { return specOf(t, install, args, markedGuest()) },
 		ForeignTag: func(s hypervisor.Spec) hypervisor.Spec {
 			s.Tag.Install = foreign
 			return s
 		},
 		Crash:     func(t *testing.T, m hypervisor.Machine) { killQEMU(t, m.Handle().Name) },
 		GuestPort: 22,
-		Timeout:   guestTimeout,
-		Parallel:  true,
+		Memory:    &hypervisortest.Marker{Set: setMemory, Get: func(t *testing.T, m hypervisor.Machine) string { return ask1(t, m, "spc") }},
+		Disk:      &hypervisortest.Marker{Set: setDisk, Get: func(t *testing.T, m hypervisor.Machine) string { return ask1(t, m, "slash") }},
+		FrozenDir: frozenDir,
+		Unfreezable: func(t *testing.T) hypervisor.Spec {
+			return specOf(t, install, map[string]any{"disk_size": "1M", "qemuargs": [][]string{
+				{"-device", "nvme,serial=x,drive=drive0"}, {"-drive", "if=none,id=drive0,file.driver=null-co,file.size=1M,format=raw"},
+			}}, echoGuest())
+		},
+		Timeout:  guestTimeout,
+		Parallel: true,
 	}.Run(t)
+}
+
+// answerOf presses keys in a markedGuest and returns the character that it writes.
+func answerOf(t *testing.T, m hypervisor.Machine, keys ...hypervisor.KeyEvent) string {
+	t.Helper()
+	r := rig{ctx: t.Context()}
+	if len(m.(*Machine).meta.Disks[0].Backing) == 0 { // not thawed: it boots
+		r.serialHas(t, m.(*Machine), echoReady)
+	}
+	before, err := os.ReadFile(m.(*Machine).SerialLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.(hypervisor.Keyboard).Type(r.ctx, keys, 0); err != nil {
+		t.Fatalf("Type: %v", err)
+	}
+	text := r.serialLen(t, m.(*Machine), len(before)+1)
+	return strings.TrimRight(text[len(before):], "\x00")
+}
+
+func press(key hypervisor.Key) []hypervisor.KeyEvent {
+	return []hypervisor.KeyEvent{{Key: key, Down: true}, {Key: key}}
+}
+
+func ask1(t *testing.T, m hypervisor.Machine, key hypervisor.Key) string {
+	t.Helper()
+	return answerOf(t, m, press(key)...)
+}
+
+func setMemory(t *testing.T, m hypervisor.Machine, mark string) {
+	t.Helper()
+	if got := ask1(t, m, hypervisor.Key(mark)); got != mark {
+		t.Fatalf("the guest answered %q to %q", got, mark)
+	}
+}
+
+func setDisk(t *testing.T, m hypervisor.Machine, mark string) {
+	t.Helper()
+	keys := append(append([]hypervisor.KeyEvent{{Key: "shift", Down: true}}, press(hypervisor.Key(mark))...), hypervisor.KeyEvent{Key: "shift"})
+	if got := answerOf(t, m, keys...); got != mark {
+		t.Fatalf("the guest answered %q to %q for its disk", got, mark)
+	}
 }
 
 // killQEMU ends the QEMU process of a machine with SIGKILL.
