@@ -45,12 +45,13 @@ func (e eyes) Fetched(ctx context.Context) error { return e.fetches.Fetched(ctx)
 // count as a change.
 func (e eyes) Still(ctx context.Context, d time.Duration) error {
 	var view still
+	var failed error // why there is no last picture
 	for {
 		began := time.Now()
 		img, err := e.screen.Capture(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return ended(ctx, failed)
 		case errors.Is(err, hypervisor.ErrUnsupported):
 			return err
 		case err != nil:
@@ -58,10 +59,17 @@ func (e eyes) Still(ctx context.Context, d time.Duration) error {
 		case view.show(img, began, time.Now()) >= d:
 			return nil
 		}
-		if why := sleep(ctx, glance); why != nil && err != nil {
-			return fmt.Errorf("%w; the last picture could not be taken: %w", why, err)
-		} else if why != nil {
-			return why
+		failed = err
+		if sleep(ctx, glance) != nil {
+			return ended(ctx, failed)
 		}
 	}
+}
+
+// ended is why ctx ended, and what was in the way until then, if anything.
+func ended(ctx context.Context, failed error) error {
+	if failed == nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("%w; the last picture could not be taken: %w", context.Cause(ctx), failed)
 }
