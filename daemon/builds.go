@@ -33,6 +33,7 @@ type Builds struct {
 	layout  layout.Dir
 	engine  *build.Engine
 	drivers map[string]hypervisor.Driver
+	parts   build.Parts
 	steps   func(*build.Plan) ([]build.Step, error)
 	gate    *gate
 	install string
@@ -46,6 +47,8 @@ type Builds struct {
 
 	mu   sync.Mutex
 	live map[build.ID]*live
+	// resuming are the builds that a request is about to queue again.
+	resuming map[build.ID]bool
 }
 
 // live is what exists of a build in memory, from its submission to its end.
@@ -303,10 +306,11 @@ func (b *Builds) List(ctx context.Context, f store.Filter) ([]build.Record, erro
 
 // Cancel implements api.Builds.
 func (b *Builds) Cancel(ctx context.Context, id build.ID) (build.State, error) {
-	state, err := b.store.RequestCancel(ctx, id)
+	state, changed, err := b.store.RequestCancel(ctx, id)
 	switch {
 	case err != nil:
 		return "", err
+	case !changed: // it is ending, or has ended
 	case state == build.Canceling:
 		b.eventLog(id).State(state, "")
 		b.queue.Cancel(id)

@@ -56,9 +56,9 @@ func service(t *testing.T, steps ...build.Step) *Builds {
 		store: st, book: &eventlog.Book{}, inputs: inputs.Store{Dir: data.Inputs()}, vault: v, layout: data,
 		drivers: map[string]hypervisor.Driver{"none": nil}, gate: &gate{store: st, published: map[build.ID]bool{}},
 		steps: func(*build.Plan) ([]build.Step, error) { return steps, nil },
-		log:   slog.New(slog.DiscardHandler), now: time.Now, live: map[build.ID]*live{},
+		log:   slog.New(slog.DiscardHandler), now: time.Now, live: map[build.ID]*live{}, resuming: map[build.ID]bool{},
 	}
-	b.engine = &build.Engine{Reapers: reapers(b.drivers, data), Now: time.Now}
+	b.engine = &build.Engine{Reapers: reapers(b.drivers, data, nil), Now: time.Now}
 	b.withBudget(1 << 20)
 	return b
 }

@@ -21,6 +21,7 @@ import (
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
 	"github.com/boxkiln/boxkiln/daemon/inputs"
 	"github.com/boxkiln/boxkiln/daemon/queue"
@@ -46,6 +47,7 @@ type Config struct {
 	// SocketGroup may use the socket besides the daemon's own user; empty for nobody.
 	SocketGroup string
 	Budget      queue.Budget
+	Checkpoints CheckpointLimits
 	Parts       build.Parts
 	// Drivers makes the drivers, once the id of this installation is known.
 	Drivers func(install string) map[string]hypervisor.Driver
@@ -54,6 +56,13 @@ type Config struct {
 	Now     func() time.Time // nil for time.Now
 	// Ready is called with the TCP address once requests are answered; it may be nil.
 	Ready func(addr string)
+}
+
+// CheckpointLimits say how much is kept for later builds, and for how long. Zero values choose the defaults.
+type CheckpointLimits struct {
+	Budget int64         // bytes on disk; see checkpoint.DefaultBudget
+	Keep   time.Duration // how old a checkpoint may become before it is removed
+	MaxAge time.Duration // how old one may be to be used where no template or switch says; see build.DefaultCacheMaxAge
 }
 
 // Daemon is an open data directory.
@@ -65,6 +74,7 @@ type Daemon struct {
 	registry *boxstore.Registry
 	media    *iso.Cache
 	builds   *Builds
+	kept     *checkpoint.Store
 	queue    *queue.Queue
 	drivers  map[string]hypervisor.Driver
 }
@@ -130,14 +140,22 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) error {
 	if err := fsx.Sweep(data.Inputs()); err != nil {
 		return err
 	}
+	limits := d.cfg.Checkpoints
+	d.kept, err = checkpoint.Open(ctx, d.db, data.Checkpoints(), checkpoint.Options{
+		Budget: limits.Budget, MaxAge: limits.Keep, Seal: vault.seal, Open: vault.open, Now: d.cfg.Now, Log: d.cfg.Log,
+	})
+	if err != nil {
+		return err
+	}
 	d.drivers = d.cfg.Drivers(install)
 	door := &gate{store: st, published: map[build.ID]bool{}}
-	set := &steps.Set{Media: d.media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now}
+	set := &steps.Set{Media: d.media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now,
+		Checkpoints: d.kept, SecretKey: vault.fingerprints, MaxAge: limits.MaxAge}
 	d.builds = &Builds{
 		store: st, book: &eventlog.Book{}, inputs: inputs.Store{Dir: data.Inputs()}, vault: vault, layout: data,
-		drivers: d.drivers, steps: set.List, gate: door, install: install, log: d.cfg.Log, now: d.cfg.Now, live: map[build.ID]*live{},
+		drivers: d.drivers, parts: d.cfg.Parts, steps: set.List, gate: door, install: install, log: d.cfg.Log, now: d.cfg.Now, live: map[build.ID]*live{}, resuming: map[build.ID]bool{},
 		engine: &build.Engine{
-			Reapers: reapers(d.drivers, data), Now: d.cfg.Now, Diagnose: set.Diagnose, ErrorCleanup: set.ErrorCleanup,
+			Reapers: reapers(d.drivers, data, d.kept), Now: d.cfg.Now, Diagnose: set.Diagnose, ErrorCleanup: set.ErrorCleanup,
 			StepChanged: func(ctx context.Context, s *build.Session, step string, phase build.StepPhase, took time.Duration) {
 				if err := st.Step(ctx, s.Build, s.Attempt, step, phase, took); err != nil && !errors.Is(err, build.ErrFenced) {
 					s.Debug.Warn("a step could not be recorded", "step", step, "err", err)
@@ -164,6 +182,10 @@ func (d *Daemon) recover(ctx context.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	// Only now does no machine stand on a checkpoint any more.
+	if err := d.kept.Recover(ctx); err != nil {
+		return fmt.Errorf("recover checkpoints: %w", err)
 	}
 	return d.builds.reopen(ctx)
 }

@@ -3,7 +3,9 @@ package daemon
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +17,11 @@ import (
 
 // vault seals the secrets of builds with a key that lies in the data directory, readable by its owner only: a copy of a
 // build's folder alone reveals nothing.
-type vault struct{ aead cipher.AEAD }
+type vault struct {
+	aead cipher.AEAD
+	// fingerprints is the key under which secrets enter fingerprints.
+	fingerprints []byte
+}
 
 const keySize = 32
 
@@ -38,7 +44,23 @@ func openVault(path string) (*vault, error) {
 		return nil, err
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
-	return &vault{aead}, err
+	if err != nil {
+		return nil, err
+	}
+	derived, err := hkdf.Key(sha256.New, key, nil, "boxkiln fingerprints", keySize)
+	return &vault{aead, derived}, err
+}
+
+// seal makes bytes unreadable without the key.
+func (v *vault) seal(plain []byte) ([]byte, error) { return v.aead.Seal(nil, nil, plain, nil), nil }
+
+// open reverses seal.
+func (v *vault) open(sealed []byte) ([]byte, error) {
+	plain, err := v.aead.Open(nil, nil, sealed, nil)
+	if err != nil {
+		return nil, fmt.Errorf("it was sealed with another key: %w", err)
+	}
+	return plain, nil
 }
 
 // write seals values into the file at path.
@@ -47,7 +69,11 @@ func (v *vault) write(path string, values []string) error {
 	if err != nil {
 		return err
 	}
-	return fsx.WriteFile(path, v.aead.Seal(nil, nil, data, nil), 0o600)
+	sealed, err := v.seal(data)
+	if err != nil {
+		return err
+	}
+	return fsx.WriteFile(path, sealed, 0o600)
 }
 
 // read opens what write sealed.
@@ -56,9 +82,9 @@ func (v *vault) read(path string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := v.aead.Open(nil, nil, sealed, nil)
+	data, err := v.open(sealed)
 	if err != nil {
-		return nil, fmt.Errorf("%s was sealed with another key: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	var values []string
 	err = json.Unmarshal(data, &values)

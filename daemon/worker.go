@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/layout"
 	"github.com/boxkiln/boxkiln/internal/redact"
@@ -36,6 +37,9 @@ func (b *Builds) work(ctx context.Context, id build.ID, attempt int) {
 	err := b.store.End(ctx, id, attempt, result.State, result.Step, message)
 	if err != nil && !errors.Is(err, build.ErrFenced) {
 		b.log.Error("the end of a build could not be written; it will read interrupted", "build", id, "state", result.State, "err", err)
+	}
+	if err == nil && result.State == build.Succeeded {
+		b.forgetSecrets(id)
 	}
 	b.gate.ended(id)
 	b.eventLog(id).State(result.State, message)
@@ -152,7 +156,7 @@ func (b *Builds) makeDirs(ctx context.Context, s *build.Session, home layout.Att
 }
 
 // reapers says how each kind of resource is undone. They serve the end of a build and the start of a daemon alike.
-func reapers(drivers map[string]hypervisor.Driver, data layout.Dir) build.Reapers {
+func reapers(drivers map[string]hypervisor.Driver, data layout.Dir, kept *checkpoint.Store) build.Reapers {
 	return build.Reapers{
 		build.KindMachine: build.ReaperFunc(func(ctx context.Context, r build.Resource) error {
 			return reapMachine(ctx, drivers, r)
@@ -162,6 +166,9 @@ func reapers(drivers map[string]hypervisor.Driver, data layout.Dir) build.Reaper
 				return fmt.Errorf("%s is not below the data directory", r.Name)
 			}
 			return os.RemoveAll(r.Name)
+		}),
+		build.KindCheckpoint: build.ReaperFunc(func(ctx context.Context, r build.Resource) error {
+			return kept.Release(ctx, r.Build)
 		}),
 		build.KindOutput: build.ReaperFunc(func(_ context.Context, r build.Resource) error {
 			if !filepath.IsAbs(r.Name) {

@@ -30,6 +30,19 @@ type File struct {
 	URL    string `json:"url"`    // where it came from, without credentials
 }
 
+// Fingerprint is the digest by which the medium enters fingerprints: what the template declares, or else the sha256 of
+// the bytes; empty for no medium.
+func (f File) Fingerprint() string {
+	d := f.Digest
+	if d.Hex == "" {
+		d = f.SHA256
+	}
+	if d.Hex == "" {
+		return ""
+	}
+	return string(d.Algorithm) + ":" + d.Hex
+}
+
 // Phase tells what a fetch is doing.
 type Phase string
 

@@ -27,6 +27,7 @@ type buildOptions struct {
 	onError  string
 	force    bool
 	debug    bool
+	keep     bool
 	parallel int
 }
 
@@ -47,6 +48,7 @@ Switches are those of packer build, with one dash or two. With --box the box is 
 	f.StringVar(&o.onError, "on-error", string(build.OnErrorCleanup), "what to do when a step fails: cleanup, abort, ask or run-cleanup-provisioner")
 	f.BoolVar(&o.force, "force", false, "remove the output directory of an earlier build")
 	f.BoolVar(&o.debug, "debug", false, "pause after each step, one build at a time")
+	f.BoolVar(&o.keep, "keep", false, "hold the machine of a failed build until it is let go; `boxkiln ssh BUILD` opens a shell in it")
 	f.IntVar(&o.parallel, "parallel-builds", 0, "how many builds may run at once; 0 for as many as there is room for")
 	f.StringVar(&o.publish.Box, "box", "", "publish the box as ORG/NAME")
 	f.StringVar(&o.publish.Version, "box-version", "", "version to publish")
@@ -57,10 +59,8 @@ Switches are those of packer build, with one dash or two. With --box the box is 
 
 func (o *buildOptions) plan() (build.PlanOptions, error) {
 	onError := build.OnError(o.onError)
-	switch onError {
-	case build.OnErrorCleanup, build.OnErrorAbort, build.OnErrorAsk, build.OnErrorRunCleanup:
-	default:
-		return build.PlanOptions{}, fmt.Errorf("-on-error=%s: use cleanup, abort, ask or run-cleanup-provisioner", o.onError)
+	if err := checkOnError(onError); err != nil {
+		return build.PlanOptions{}, err
 	}
 	if o.parallel < 0 {
 		return build.PlanOptions{}, fmt.Errorf("-parallel-builds=%d: use 0 or more", o.parallel)
@@ -70,7 +70,15 @@ func (o *buildOptions) plan() (build.PlanOptions, error) {
 	}
 	cwd, err := os.Getwd()
 	return build.PlanOptions{Cwd: cwd, Publish: o.publish,
-		Options: build.Options{Force: o.force, Debug: o.debug, OnError: onError, Direct: true}}, err
+		Options: build.Options{Force: o.force, Debug: o.debug, Keep: o.keep, OnError: onError, Direct: true}}, err
+}
+
+func checkOnError(o build.OnError) error {
+	switch o {
+	case build.OnErrorCleanup, build.OnErrorAbort, build.OnErrorAsk, build.OnErrorRunCleanup:
+		return nil
+	}
+	return fmt.Errorf("-on-error=%s: use cleanup, abort, ask or run-cleanup-provisioner", o)
 }
 
 func runBuild(ctx context.Context, env *environment, o *buildOptions, path string) error {
@@ -141,17 +149,22 @@ func follow(ctx context.Context, env *environment, c *client.Client, o *buildOpt
 	if err != nil {
 		return err
 	}
+	return show(ctx, env, c, o.print, records, 0, info.SameUser)
+}
+
+// show shows builds until they have ended. offset is where in their logs to begin.
+func show(ctx context.Context, env *environment, c *client.Client, o printOptions, records []build.Record, offset int64, direct bool) error {
 	// From here on an interrupt is a request to cancel, not the end of this process.
 	streams, leave := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer leave(nil)
 	go interrupts(ctx, streams, env, c, records, leave)
 
-	p := newPrinter(env, o.print, records)
+	p := newPrinter(env, o, records)
 	defer p.close()
 	var wg sync.WaitGroup
 	for i := range records {
 		wg.Go(func() {
-			w := watcher{env: env, client: c, printer: p, record: records[i], direct: info.SameUser}
+			w := watcher{env: env, client: c, printer: p, record: records[i], offset: offset, direct: direct}
 			p.ended(records[i].ID, w.watch(streams))
 		})
 	}
@@ -206,13 +219,14 @@ type watcher struct {
 	client  *client.Client
 	printer *printer
 	record  build.Record
+	offset  int64
 	direct  bool // the daemon has put the outputs in place itself
 }
 
 // watch returns nil if the build succeeded and its outputs are in place.
 func (w *watcher) watch(ctx context.Context) error {
 	var last build.Event
-	err := w.client.Events(ctx, w.record.ID, func(e build.Event) error {
+	err := w.client.EventsFrom(ctx, w.record.ID, w.offset, func(e build.Event) error {
 		w.printer.event(w.record.ID, e)
 		switch e.Kind {
 		case build.EventState:

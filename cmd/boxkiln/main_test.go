@@ -77,7 +77,7 @@ func fakeDrivers(host *fake.Host, wrap func(hypervisor.Driver) hypervisor.Driver
 }
 
 // standIn is a driver under libvirt's name.
-type standIn struct{ hypervisor.Driver }
+type standIn struct{ *fake.Driver }
 
 func (standIn) Name() string { return libvirt.Name }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	kiln "github.com/boxkiln/boxkiln/daemon"
+	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
 	"github.com/boxkiln/boxkiln/daemon/queue"
 	"github.com/boxkiln/boxkiln/internal/layout"
@@ -25,7 +26,8 @@ type serveOptions struct {
 	insecure                     bool
 	level                        slog.Level
 	budget                       queue.Budget
-	diskGiB                      int64
+	diskGiB, checkpointGiB       int64
+	checkpointKeep, cacheMaxAge  time.Duration
 }
 
 // defaultListen is where the daemon serves boxes and pages unless told otherwise.
@@ -49,6 +51,9 @@ boxes, pages and the API on --listen. A second interrupt ends it at once; what t
 	f.IntVar(&o.budget.MemoryMiB, "memory-budget", 0, "MiB of memory for running builds; 0 for four fifths of the host's")
 	f.IntVar(&o.budget.CPUs, "cpu-budget", 0, "CPUs for running builds; 0 for twice the host's")
 	f.Int64Var(&o.diskGiB, "disk-budget", 0, "GiB of disk for running builds; 0 for nine tenths of what is free")
+	f.Int64Var(&o.checkpointGiB, "checkpoint-budget", 0, "GiB of disk for checkpoints; 0 for 20")
+	f.DurationVar(&o.checkpointKeep, "checkpoint-keep", 30*24*time.Hour, "how old a checkpoint may become before it is removed")
+	f.DurationVar(&o.cacheMaxAge, "cache-max-age", build.DefaultCacheMaxAge, "how old a checkpoint may be to be used, where no template or switch says")
 	f.TextVar(&o.level, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	return cmd
 }
@@ -92,7 +97,8 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 	}
 	return kiln.Config{
 		Data: data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
-		Budget: budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
+		Checkpoints: kiln.CheckpointLimits{Budget: o.checkpointGiB << 30, Keep: o.checkpointKeep, MaxAge: o.cacheMaxAge},
+		Budget:      budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
 	}, nil
 }
 

@@ -7,10 +7,8 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -58,13 +56,24 @@ type Tokens interface {
 // Server is the set of handlers.
 type Server struct {
 	Builds Builds
-	Inputs Inputs
+	// Explainer tells what is kept of plans.
+	Explainer Explainer
+	Inputs    Inputs
 	Tokens Tokens
-	Info   wire.Info
-	Log    *slog.Logger
-	Now    func() time.Time
-	// MaxFollowers is how many readers may follow events at once; 0 for 1000.
+	// Resumer makes new attempts.
+	Resumer Resumer
+	Info    wire.Info
+	Log     *slog.Logger
+	Now     func() time.Time
+	// Window looks into the machines of builds.
+	Window Window
+	// MaxFollowers is how many readers may follow events, screens and consoles at once, and work in shells; 0 for 1000.
 	MaxFollowers int64
+	// KeepAlive is how long a stream is quiet at most; 0 for 15 s.
+	KeepAlive time.Duration
+
+	// Checkpoints is the store of frozen machines.
+	Checkpoints Checkpoints
 
 	followers atomic.Int64
 }
@@ -80,6 +89,7 @@ func (s *Server) Mount(r gin.IRouter) {
 	v1.GET("/info", need(auth.Read), s.info)
 	v1.POST("/inputs/missing", need(auth.Write), s.missing)
 	v1.PUT("/inputs/sha256/:digest", need(auth.Write), s.putInput)
+	s.mountPlans(v1)
 	v1.POST("/builds", need(auth.Write), s.submit)
 	v1.GET("/builds", need(auth.Read), s.list)
 	v1.GET("/builds/:id", need(auth.Read), s.get)
@@ -88,6 +98,9 @@ func (s *Server) Mount(r gin.IRouter) {
 	v1.POST("/builds/:id/answer", need(auth.Write), s.answer)
 	v1.GET("/builds/:id/outputs", need(auth.Read), s.outputs)
 	v1.GET("/builds/:id/outputs/:n", need(auth.Read), s.output)
+	s.mountWindow(v1)
+	s.mountResume(v1)
+	s.mountCheckpoints(v1)
 	v1.POST("/tokens", need(auth.Admin), s.createToken)
 	v1.GET("/tokens", need(auth.Admin), s.listTokens)
 	v1.DELETE("/tokens/:name", need(auth.Admin), s.revokeToken)
@@ -217,12 +230,6 @@ func (s *Server) output(c *gin.Context) {
 	http.ServeContent(c.Writer, c.Request, "", time.Time{}, r)
 }
 
-// writeGrace is how long a reader of events may take for one write before it is cut off; it can come back with its place.
-const writeGrace = 30 * time.Second
-
-// retryAfter is when, in seconds, a reader for whom there was no room may come again.
-const retryAfter = "5"
-
 // events streams the events of a build as server-sent events. The id of each is the offset after it, and a reader that
 // comes back with Last-Event-ID (or ?offset=) goes on there.
 func (s *Server) events(c *gin.Context) {
@@ -236,34 +243,12 @@ func (s *Server) events(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	defer s.followers.Add(-1)
-	if limit := cmp.Or(s.MaxFollowers, defaultFollowers); s.followers.Add(1) > limit {
-		c.Header("Retry-After", retryAfter)
-		s.fail(c, wire.Errorf(wire.CodeTooMany, "%d readers follow builds already; try again in %s seconds", limit, retryAfter))
-		return
-	}
-	s.stream(c, id, offset)
-}
-
-func (s *Server) stream(c *gin.Context, id build.ID, offset int64) {
-	c.Header("Content-Type", "text/event-stream")
-	c.Status(http.StatusOK)
-	c.Writer.Flush()
-	control := http.NewResponseController(c.Writer)
-	err := s.Builds.Follow(c.Request.Context(), id, offset, func(l eventlog.Line) error {
-		if err := control.SetWriteDeadline(s.Now().Add(writeGrace)); err != nil {
+	s.serveEvents(c, func(ctx context.Context, out *stream) error {
+		if err := out.write(nil); err != nil { // browsers want to know at once that they are connected
 			return err
 		}
-		if _, err := fmt.Fprintf(c.Writer, "id: %d\ndata: %s\n\n", l.Next, l.Event); err != nil {
-			return err
-		}
-		return control.Flush()
+		return s.Builds.Follow(ctx, id, offset, func(l eventlog.Line) error { return out.event(l.Next, l.Event) })
 	})
-	if err == nil {
-		_, _ = io.WriteString(c.Writer, "event: end\ndata: {}\n\n") // a reader that has gone needs no end
-		return
-	}
-	s.Log.Debug("reader of events left", "build", id, "err", err)
 }
 
 func eventOffset(c *gin.Context) (int64, error) {

@@ -19,16 +19,16 @@ func TestStates(t *testing.T) {
 	for _, from := range allStates {
 		reachable := from == Queued
 		for _, to := range allStates {
-			if from.Final() && from.MayBecome(to) {
-				t.Errorf("%s is final and may become %s", from, to)
+			if resumed := to == Queued && from != Succeeded; from.Final() && from.MayBecome(to) != resumed {
+				t.Errorf("%s is final and may become %s: %v", from, to, !resumed)
 			}
 			reachable = reachable || to.MayBecome(from)
 		}
 		if !reachable {
 			t.Errorf("nothing becomes %s", from)
 		}
-		if leaves := len(transitions[from]) > 0; leaves == from.Final() {
-			t.Errorf("%s: final %v, and has transitions %v", from, from.Final(), leaves)
+		if leaves := len(transitions[from]) > 0; leaves != (from != Succeeded) {
+			t.Errorf("%s has transitions: %v", from, leaves)
 		}
 	}
 	if Queued.MayBecome(Succeeded) || !Running.MayBecome(Canceling) || Canceling.MayBecome(Running) {

@@ -17,6 +17,8 @@ const (
 	KindDir ResourceKind = "directory"
 	// KindOutput is a file or directory where the template wanted it, not yet complete; Name is its path.
 	KindOutput ResourceKind = "output"
+	// KindCheckpoint is all that a build uses or makes in the checkpoint store; Name is the build.
+	KindCheckpoint ResourceKind = "checkpoint"
 )
 
 // Resource is an outside effect of an attempt: it exists, or may exist, until it is released.

@@ -39,6 +39,7 @@ type Session struct {
 	Guest    provisioners.Guest  // wait-guest
 	Made     hypervisor.Artifact // export: the machine's own files
 	KeepMade bool                // post-process: whether those files are a result
+	Results  []hypervisor.File   // post-process: every file that stays
 	Box      *hypervisor.File    // post-process: the box to publish, if a post-processor made one
 
 	mu        sync.Mutex

@@ -70,6 +70,8 @@ var transitions = map[State][]State{
 	Queued:    {Running, Canceled},
 	Running:   {Canceling, Succeeded, Failed, Errored, Canceled, Interrupted},
 	Canceling: {Canceled, Failed, Errored, Succeeded, Interrupted},
+	// A new attempt of a build that did not succeed.
+	Failed: {Queued}, Errored: {Queued}, Canceled: {Queued}, Interrupted: {Queued},
 }
 
 // MayBecome tells whether a build may go from s to next.
@@ -92,6 +94,8 @@ var (
 	ErrMachineGone = errors.New("the machine is gone")
 	// ErrNotFound is returned for a build that does not exist.
 	ErrNotFound = errors.New("no such build")
+	// ErrNotResumable is returned for a build that runs, or has succeeded.
+	ErrNotResumable = errors.New("only builds that ended without success can be resumed")
 	// ErrFenced is returned to a worker whose attempt is no longer the current one.
 	ErrFenced = errors.New("another attempt has taken over this build")
 )

@@ -68,17 +68,22 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, he
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) && op.Op == "dial" {
-			return nil, fmt.Errorf("%w at %s: %w", ErrNoDaemon, c.where, op.Err)
-		}
-		return nil, err
+		return nil, c.dialError(err)
 	}
 	if res.StatusCode < 300 {
 		return res, nil
 	}
 	defer res.Body.Close()
 	return nil, replyError(res)
+}
+
+// dialError marks the error of a request that reached nobody.
+func (c *Client) dialError(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "dial" {
+		return fmt.Errorf("%w at %s: %w", ErrNoDaemon, c.where, op.Err)
+	}
+	return err
 }
 
 // maxError bounds what is read of an error's body, in bytes.
@@ -256,26 +261,12 @@ const reconnectPause = 500 * time.Millisecond
 // Events calls fn for every event of a build, from its first to its last. A broken connection is taken up where it broke;
 // when no daemon answers any more the error is ErrNoDaemon.
 func (c *Client) Events(ctx context.Context, id build.ID, fn func(build.Event) error) error {
-	var offset int64
-	for {
-		ended, err := c.stream(ctx, id, &offset, fn)
-		var callback callbackError
-		switch {
-		case ended:
-			return nil
-		case errors.As(err, &callback):
-			return callback.error
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case err != nil && !isBroken(err):
-			return err
-		}
-		select {
-		case <-time.After(reconnectPause):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+	return c.EventsFrom(ctx, id, 0, fn)
+}
+
+// EventsFrom is Events from an offset of the log on, in bytes, which an earlier answer of the daemon told.
+func (c *Client) EventsFrom(ctx context.Context, id build.ID, offset int64, fn func(build.Event) error) error {
+	return c.again(ctx, func() (bool, error) { return c.stream(ctx, id, &offset, fn) })
 }
 
 // callbackError ends a stream for good.
@@ -298,9 +289,21 @@ func (c *Client) stream(ctx context.Context, id build.ID, offset *int64, fn func
 	return readEvents(res.Body, offset, fn)
 }
 
-// readEvents reads server-sent events. One that was cut off has no empty line behind it and is not told; offset is the
-// place after the last one that was.
+// readEvents tells the events of a stream; offset is the place after the last one that was told.
 func readEvents(r io.Reader, offset *int64, fn func(build.Event) error) (ended bool, err error) {
+	return readStream(r, func(next int64, data string) error {
+		var e build.Event
+		if err := json.Unmarshal([]byte(data), &e); err != nil {
+			return fmt.Errorf("bad event: %w", err)
+		}
+		*offset = next
+		return fn(e)
+	})
+}
+
+// readStream reads server-sent events until one of the type "end" or "error". One that was cut off has no empty line behind
+// it and is not told.
+func readStream(r io.Reader, fn func(next int64, data string) error) (ended bool, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxEvent)
 	fields := map[string]string{}
@@ -310,11 +313,14 @@ func readEvents(r io.Reader, offset *int64, fn func(build.Event) error) (ended b
 			fields[field] = value
 			continue
 		}
-		if fields["event"] == "end" {
+		switch fields["event"] {
+		case "end":
 			return true, nil
+		case "error":
+			return false, callbackError{refusal(fields["data"])}
 		}
 		if data, ok := fields["data"]; ok {
-			if err := tell(fields["id"], data, offset, fn); err != nil {
+			if err := tell(fields["id"], data, fn); err != nil {
 				return false, callbackError{err}
 			}
 		}
@@ -323,15 +329,10 @@ func readEvents(r io.Reader, offset *int64, fn func(build.Event) error) (ended b
 	return false, lines.Err()
 }
 
-func tell(id, data string, offset *int64, fn func(build.Event) error) error {
+func tell(id, data string, fn func(next int64, data string) error) error {
 	next, err := strconv.ParseInt(id, 10, 64)
 	if err != nil {
 		return fmt.Errorf("bad event id %q", id)
 	}
-	var e build.Event
-	if err := json.Unmarshal([]byte(data), &e); err != nil {
-		return fmt.Errorf("bad event: %w", err)
-	}
-	*offset = next
-	return fn(e)
+	return fn(next, data)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -43,6 +44,7 @@ func (t *Set) export(ctx context.Context, s *build.Session) error {
 // removed, as Packer does.
 func (t *Set) postProcess(ctx context.Context, s *build.Session) error {
 	keepMade := len(s.Plan.Post) == 0
+	s.Results = nil
 	for _, chain := range s.Plan.Post {
 		keep, err := t.chain(ctx, s, chain)
 		if err != nil {
@@ -51,10 +53,21 @@ func (t *Set) postProcess(ctx context.Context, s *build.Session) error {
 		keepMade = keepMade || keep
 	}
 	if keepMade {
+		s.Results = addResults(s.Results, s.Made.Files)
 		s.Log.Artifact(fmt.Sprintf("VM files in directory: %s", s.Plan.OutputDirectory()))
 	}
 	s.KeepMade = keepMade
 	return nil
+}
+
+// addResults adds the files that are not in the list yet: chains can begin with the same artifact.
+func addResults(list, more []hypervisor.File) []hypervisor.File {
+	for _, f := range more {
+		if !slices.ContainsFunc(list, func(g hypervisor.File) bool { return g.Path == f.Path }) {
+			list = append(list, f)
+		}
+	}
+	return list
 }
 
 // chain runs one chain and tells whether its first post-processor keeps the machine's artifact.
@@ -65,9 +78,12 @@ func (t *Set) chain(ctx context.Context, s *build.Session, chain []build.PostPla
 		if err != nil {
 			return false, fmt.Errorf("post-processor %s: %w", p.Type, err)
 		}
-		if i == 0 {
+		switch {
+		case i == 0:
 			keepMade = keep
-		} else if !keep {
+		case keep:
+			s.Results = addResults(s.Results, a.Files)
+		default:
 			if err := removeReplaced(a, next); err != nil {
 				return false, err
 			}
@@ -79,6 +95,7 @@ func (t *Set) chain(ctx context.Context, s *build.Session, chain []build.PostPla
 			s.Box = &a.Files[i]
 		}
 	}
+	s.Results = addResults(s.Results, a.Files)
 	return keepMade, nil
 }
 

@@ -20,10 +20,15 @@ func (t *Set) makeKey(_ context.Context, s *build.Session) error {
 	if err != nil {
 		return fmt.Errorf("make a temporary key: %w", err)
 	}
-	file := filepath.Join(s.Dirs.Scratch, "key")
-	if err := fsx.WriteFile(file, []byte(private), 0o600); err != nil {
+	s.Key = build.KeyPair{Private: private, Authorized: authorized}
+	return keepKey(s)
+}
+
+// keepKey puts the private key where ssh clients find it.
+func keepKey(s *build.Session) error {
+	s.Key.File = filepath.Join(s.Dirs.Scratch, "key")
+	if err := fsx.WriteFile(s.Key.File, []byte(s.Key.Private), 0o600); err != nil {
 		return build.OurFault(fmt.Errorf("keep the temporary key: %w", err))
 	}
-	s.Key = build.KeyPair{Private: private, Authorized: authorized, File: file}
 	return nil
 }

@@ -10,48 +10,71 @@ import (
 	"github.com/boxkiln/boxkiln/hypervisor"
 )
 
-// createMachine makes the machine, starts it and has it watched: when it ends although nobody wanted it to, the build ends
-// with build.ErrMachineGone.
-func (t *Set) createMachine(ctx context.Context, s *build.Session) error {
+// maker brings a machine into being: Driver.Create, or Thaw of a checkpoint.
+type maker func(ctx context.Context, spec hypervisor.Spec) (hypervisor.Machine, error)
+
+// makeMachine has make make the machine, after the ledger knows of it, starts it and has it watched.
+func (t *Set) makeMachine(ctx context.Context, s *build.Session, make maker) (*watch, error) {
 	spec := t.spec(s)
 	handle := hypervisor.Handle{Driver: s.Driver.Name(), Name: spec.Name, Tag: spec.Tag, Dir: spec.Dir, URI: handleURI(spec)}
 	row := s.Resource(build.KindMachine, spec.Name)
 	var err error
 	if row.Data, err = json.Marshal(handle); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.Ledger.Intend(ctx, row); err != nil {
-		return build.OurFault(fmt.Errorf("write the ledger: %w", err))
+		return nil, build.OurFault(fmt.Errorf("write the ledger: %w", err))
 	}
-	s.Log.Say("Creating the machine %s (%d CPUs, %d MiB, %s)", spec.Name, spec.CPUs, spec.MemoryMiB, firmwareName(spec))
-	machine, err := s.Driver.Create(ctx, spec)
+	machine, err := make(ctx, spec)
 	if errors.Is(err, hypervisor.ErrUnreachable) { // nothing was made, and the reaper could not ask either
 		err = errors.Join(err, s.Ledger.Release(ctx, row))
 	}
 	if err != nil {
-		return build.OurFault(err)
+		return nil, build.OurFault(err)
 	}
 	s.SetMachine(machine)
-	if err := machine.Start(ctx); err != nil {
-		return build.OurFault(fmt.Errorf("start the machine: %w", err))
+	return startMachine(ctx, s)
+}
+
+// startMachine powers the session's machine on, if it is off, and has it watched.
+func startMachine(ctx context.Context, s *build.Session) (*watch, error) {
+	if err := s.Machine.Start(ctx); err != nil {
+		return nil, build.OurFault(fmt.Errorf("start the machine: %w", err))
 	}
-	if note, ok := machine.(interface{ Note() string }); ok && note.Note() != "" {
-		s.Log.Message("%s", note.Note())
-	}
-	watchCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	s.CloseAtEnd(closer(stop))
-	go watch(watchCtx, s, machine)
+	w := newWatch(ctx, s)
+	s.CloseAtEnd(w)
+	return w, nil
+}
+
+// watch waits for the end of a machine: when it ends although nobody wanted it to, the build ends with
+// build.ErrMachineGone.
+type watch struct {
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+func newWatch(ctx context.Context, s *build.Session) *watch {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	w := &watch{stop: stop, done: make(chan struct{})}
+	machine := s.Machine
+	go func() {
+		defer close(w.done)
+		err := machine.Wait(ctx)
+		if ctx.Err() == nil {
+			machineEnded(s, err)
+		}
+	}()
+	return w
+}
+
+// Close ends the watch, whatever becomes of the machine: it may be left to the user.
+func (w *watch) Close() error {
+	w.stop()
+	<-w.done
 	return nil
 }
 
-// closer is what ends with the session.
-type closer context.CancelFunc
-
-func (c closer) Close() error { c(); return nil }
-
-// watch waits for the machine's end, or for that of the session: a machine may be left to the user.
-func watch(ctx context.Context, s *build.Session, m hypervisor.Machine) {
-	err := m.Wait(ctx)
+func machineEnded(s *build.Session, err error) {
 	// A guest that nobody logs in to ends when its work is done, however soon that is.
 	done := err == nil && s.Plan.Communicator.Kind() == build.CommunicatorNone
 	if done || s.OffExpected() {

@@ -12,6 +12,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/iso"
 )
 
@@ -34,32 +35,54 @@ type Set struct {
 	Registry Registry
 	Gate     ReleaseGate
 	Now      func() time.Time
+
+	// Checkpoints keeps stages for later builds; nil keeps nothing.
+	Checkpoints *checkpoint.Store
+	// SecretKey of this installation hides secrets in fingerprints.
+	SecretKey []byte
+	// MaxAge is how old a kept stage may be where nobody says otherwise; 0 for build.DefaultCacheMaxAge.
+	MaxAge time.Duration
 }
 
-// List returns the steps of a plan.
+// List returns the steps of a plan, for one attempt.
 func (t *Set) List(p *build.Plan) ([]build.Step, error) {
+	k := &kept{set: t}
 	list := []build.Step{
 		{Name: "prepare", Do: t.prepare},
 		{Name: "fetch-media", Do: t.fetchMedia},
-		{Name: "make-key", Do: t.makeKey},
-		{Name: "serve-seed", Do: t.serveSeed},
-		{Name: "make-media", Do: t.makeMedia},
-		{Name: "create-machine", Timeout: createTimeout, Do: t.createMachine},
-		{Name: "type-boot", Do: t.typeBoot},
+		{Name: "find-checkpoint", Do: k.find},
+		{Name: "restore-artifact", Do: k.restoreArtifact, Needed: func(*build.Session) bool { return k.artifact() }},
+		{Name: "make-key", Do: k.makeKey, Needed: k.machineNeeded},
+		{Name: "serve-seed", Do: t.serveSeed, Needed: k.machineNeeded},
+		{Name: "make-media", Do: t.makeMedia, Needed: k.machineNeeded},
+		{Name: "create-machine", Timeout: createTimeout, Do: k.createMachine, Needed: k.machineNeeded},
+		{Name: "type-boot", Do: t.typeBoot, Cached: k.cached(0)},
 	}
 	if p.Communicator.Kind() != build.CommunicatorNone {
-		list = append(list, build.Step{Name: "wait-guest", Do: t.waitGuest})
-		for i := range p.Provisioners {
-			list = append(list, t.provisionStep(i, p.Provisioners[i]))
-		}
-		list = append(list, build.Step{Name: "clean-guest", Timeout: cleanTimeout, Do: t.cleanGuest})
+		list = append(list, t.guestSteps(k, p)...)
 	}
-	return append(list,
-		build.Step{Name: "shutdown", Do: t.shutdown},
-		build.Step{Name: "export", Do: t.export},
-		build.Step{Name: "post-process", Do: t.postProcess},
+	list = append(list,
+		build.Step{Name: "shutdown", Do: t.shutdown, Needed: k.machineNeeded},
+		build.Step{Name: "export", Do: t.export, Cached: k.artifactCached},
+		build.Step{Name: "post-process", Do: t.postProcess, Cached: k.artifactCached},
+		build.Step{Name: "keep-artifact", Do: k.keepArtifact, Needed: k.artifactWanted},
 		build.Step{Name: "publish", Do: t.publish},
-	), nil
+	)
+	return list, nil
+}
+
+// guestSteps are those for which somebody logs in, with a checkpoint after each stage.
+func (t *Set) guestSteps(k *kept, p *build.Plan) []build.Step {
+	list := []build.Step{
+		{Name: "wait-guest", Do: k.waitGuest, Needed: k.machineNeeded},
+		k.freezeStep(0, build.StageInstalled),
+	}
+	for i := range p.Provisioners {
+		step := t.provisionStep(i, p.Provisioners[i])
+		step.Cached, step.Rewind = k.cached(i+1), k.rewindTo(i)
+		list = append(list, step, k.freezeStep(i+1, step.Name))
+	}
+	return append(list, build.Step{Name: "clean-guest", Timeout: cleanTimeout, Do: t.cleanGuest, Needed: k.machineNeeded})
 }
 
 const (

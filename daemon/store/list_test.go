@@ -88,7 +88,7 @@ func (b backlog) Submit(ctx context.Context, j queue.Job) error {
 }
 
 func (b backlog) Cancel(ctx context.Context, id build.ID) error {
-	_, err := b.RequestCancel(ctx, id)
+	_, _, err := b.RequestCancel(ctx, id)
 	return err
 }
 

@@ -66,10 +66,9 @@ func (s *Store) Claim(ctx context.Context, id build.ID) (attempt int, err error)
 }
 
 // RequestCancel asks a build to stop. A queued one is canceled at once; a running one becomes canceling and its worker
-// has to be told. It returns the new state; a build that has ended keeps its state.
-func (s *Store) RequestCancel(ctx context.Context, id build.ID) (build.State, error) {
-	var next build.State
-	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
+// has to be told. It returns the new state, and whether this call changed it; a build that has ended keeps its state.
+func (s *Store) RequestCancel(ctx context.Context, id build.ID) (next build.State, changed bool, err error) {
+	err = s.db.Tx(ctx, func(tx *sql.Tx) error {
 		var now build.State
 		err := tx.QueryRowContext(ctx, `SELECT state FROM builds WHERE id = ?`, id).Scan(&now)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -88,9 +87,10 @@ func (s *Store) RequestCancel(ctx context.Context, id build.ID) (build.State, er
 		default:
 			next = now
 		}
+		changed = next != now
 		return err
 	})
-	return next, err
+	return next, changed, err
 }
 
 // End writes the final state of an attempt. It returns build.ErrFenced if the attempt is not the current one or the build
@@ -102,6 +102,28 @@ func (s *Store) End(ctx context.Context, id build.ID, attempt int, state build.S
 	return s.fenced(ctx, `UPDATE builds SET state = ?, step = ?, error = ?, finished = ?
 		WHERE id = ? AND attempt = ? AND state IN (?, ?)`,
 		state, step, message, build.Stamp(s.now()), id, attempt, build.Running, build.Canceling)
+}
+
+// Resume queues a build again that has ended without success; the next claim begins a new attempt. It returns the state that
+// the build is in: Queued after success, and otherwise that which does not permit it, with build.ErrNotResumable.
+func (s *Store) Resume(ctx context.Context, id build.ID) (build.State, error) {
+	var now build.State
+	err := s.db.Tx(ctx, func(tx *sql.Tx) error {
+		err := tx.QueryRowContext(ctx, `SELECT state FROM builds WHERE id = ?`, id).Scan(&now)
+		if errors.Is(err, sql.ErrNoRows) {
+			return build.ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if !now.Final() || !now.MayBecome(build.Queued) {
+			return build.ErrNotResumable
+		}
+		now = build.Queued
+		_, err = tx.ExecContext(ctx, `UPDATE builds SET state = ?, step = '', error = '', finished = '' WHERE id = ?`, now, id)
+		return err
+	})
+	return now, err
 }
 
 // Step records that a step of an attempt began, ended or was cached, and makes it the build's current step. It returns build.ErrFenced

@@ -92,7 +92,7 @@ func put(t *testing.T, s *store.Store, id build.ID, state build.State) {
 		return
 	}
 	if state == build.Canceling {
-		if _, err := s.RequestCancel(t.Context(), id); err != nil {
+		if _, _, err := s.RequestCancel(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
 		return
@@ -145,7 +145,7 @@ func TestUnknownBuild(t *testing.T) {
 	if _, err := s.Get(t.Context(), "nobody"); !errors.Is(err, build.ErrNotFound) {
 		t.Error(err)
 	}
-	if _, err := s.RequestCancel(t.Context(), "nobody"); !errors.Is(err, build.ErrNotFound) {
+	if _, _, err := s.RequestCancel(t.Context(), "nobody"); !errors.Is(err, build.ErrNotFound) {
 		t.Error(err)
 	}
 	if err := s.End(t.Context(), "nobody", 1, build.Failed, "", ""); !errors.Is(err, build.ErrFenced) {
@@ -176,7 +176,7 @@ func TestRequestCancel(t *testing.T) {
 		id := build.ID("from-" + from)
 		put(t, s, id, from)
 		before := get(t, s, id)
-		if got, err := s.RequestCancel(t.Context(), id); got != to || err != nil {
+		if got, _, err := s.RequestCancel(t.Context(), id); got != to || err != nil {
 			t.Errorf("%s became %s, %v", from, got, err)
 		}
 		after := get(t, s, id)
@@ -224,7 +224,7 @@ func TestFinalStateSurvivesDirectSQL(t *testing.T) {
 	for _, from := range final {
 		put(t, s, build.ID(from), from)
 		for _, to := range append(live, final...) {
-			if to == from {
+			if to == from || to == build.Queued && from != build.Succeeded { // Resume's, tested by itself
 				continue
 			}
 			err := db.Tx(t.Context(), func(tx *sql.Tx) error {
@@ -362,5 +362,32 @@ func TestInstallID(t *testing.T) {
 	other, _ := open(t)
 	if second, err := other.InstallID(t.Context()); second == first || err != nil {
 		t.Errorf("two directories have the id %q, %v", second, err)
+	}
+}
+
+// Resume queues every build again that did not succeed, and no other.
+func TestResume(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	for _, from := range append(slices.Clone(live), final...) {
+		id := build.ID(from)
+		put(t, s, id, from)
+		state, err := s.Resume(t.Context(), id)
+		if from.Final() && from != build.Succeeded {
+			r := get(t, s, id)
+			if err != nil || state != build.Queued || r.State != build.Queued || r.Error != "" || !r.Finished.Time().IsZero() {
+				t.Errorf("%s: %s, %v, %+v", from, state, err, r)
+			}
+			if attempt, err := s.Claim(t.Context(), id); err != nil || attempt != 2 {
+				t.Errorf("%s: attempt %d, %v", from, attempt, err)
+			}
+			continue
+		}
+		if !errors.Is(err, build.ErrNotResumable) || state != from || get(t, s, id).State != from {
+			t.Errorf("%s: %s, %v", from, state, err)
+		}
+	}
+	if _, err := s.Resume(t.Context(), "none"); !errors.Is(err, build.ErrNotFound) {
+		t.Error(err)
 	}
 }

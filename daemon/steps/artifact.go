@@ -1,0 +1,131 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/checkpoint"
+	"github.com/boxkiln/boxkiln/hypervisor"
+)
+
+// keepArtifact puts copies of everything that the build made under the artifact's fingerprint.
+func (k *kept) keepArtifact(ctx context.Context, s *build.Session) error {
+	i := len(k.stages) - 1
+	k.commits.Wait()
+	k.ran = append(k.ran[:min(i, len(k.ran))], build.Stamp(k.set.Now()))
+	draft, err := k.set.Checkpoints.Draft(ctx, s.Build, "")
+	if err != nil {
+		k.stop(s, "%v", err)
+		return nil
+	}
+	a, err := copyArtifact(ctx, s, draft.Dir)
+	if err != nil {
+		err = errors.Join(err, draft.Close(context.WithoutCancel(ctx)))
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		k.stop(s, "%s: %v", build.StageArtifact, err)
+		return nil
+	}
+	k.commit(ctx, s, draft, k.meta(s, i, checkpoint.KindArtifact, func(m *checkpoint.Meta) {
+		m.Artifact, m.KeepMade = &a, s.KeepMade
+	}))
+	return nil
+}
+
+// artifactWanted tells whether the artifact is to be kept.
+func (k *kept) artifactWanted(s *build.Session) bool {
+	i := len(k.stages) - 1
+	return i >= 0 && !k.artifact() && k.stages[i].Never == "" && len(s.Results) > 0
+}
+
+// copyArtifact copies the results of a build to dir, under numbers.
+func copyArtifact(ctx context.Context, s *build.Session, dir string) (hypervisor.Artifact, error) {
+	a := s.Made
+	a.Files = nil
+	for i, f := range s.Results {
+		dest, err := destOf(s, f)
+		if err != nil {
+			return a, err
+		}
+		name := strconv.Itoa(i)
+		if err := copyFile(ctx, filepath.Join(dir, name), f.Path, 0o600); err != nil {
+			return a, err
+		}
+		f.Path, f.Dest = name, dest
+		a.Files = append(a.Files, f)
+	}
+	return a, nil
+}
+
+// destOf is where the template wants a file. The machine's own files lie in the output directory under their names; others
+// without a Dest are where the template wants them by an absolute path.
+func destOf(s *build.Session, f hypervisor.File) (string, error) {
+	if f.Dest != "" {
+		return f.Dest, nil
+	}
+	dir, err := s.Outputs.Place(s.Plan.OutputDirectory())
+	if err != nil {
+		return "", err
+	}
+	rel, err := filepath.Rel(dir, f.Path)
+	if err != nil || !filepath.IsLocal(rel) {
+		return f.Path, nil
+	}
+	return filepath.Join(s.Plan.OutputDirectory(), rel), nil
+}
+
+// copyFile copies a file; on one file system that can, without moving its bytes.
+func copyFile(ctx context.Context, dst, src string, mode os.FileMode) error {
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { in.Close() }) // ends the copy
+	_, err = io.Copy(out, in)
+	if !stop() {
+		err = context.Cause(ctx)
+	}
+	return errors.Join(err, out.Close())
+}
+
+// restoreArtifact puts the kept artifact where the template wants it: nothing changed, so nothing is run.
+func (k *kept) restoreArtifact(ctx context.Context, s *build.Session) error {
+	e := k.from.Entry
+	s.Log.Say("Nothing changed: taking the artifact of build %s, %s", e.Build, k.age)
+	s.Made, s.KeepMade = *e.Artifact, e.KeepMade
+	s.Made.Files = nil
+	for _, f := range e.Artifact.Files {
+		dst, err := s.Outputs.Place(f.Dest)
+		if err != nil {
+			return err
+		}
+		if err := copyFile(ctx, dst, filepath.Join(k.from.Dir, f.Path), 0o644); err != nil {
+			return fmt.Errorf("restore %s: %w", f.Dest, err)
+		}
+		f.Path = dst
+		switch f.Role {
+		case hypervisor.RoleBox:
+			s.Box = &f
+			s.Log.Artifact(fmt.Sprintf("'%s' provider box: %s", vagrantProvider(s.Made.Driver), f.Name()))
+		case hypervisor.RoleDisk, hypervisor.RoleNVRAM:
+			s.Made.Files = append(s.Made.Files, f)
+		}
+		s.Results = append(s.Results, f)
+	}
+	if s.KeepMade {
+		s.Log.Artifact(fmt.Sprintf("VM files in directory: %s", s.Plan.OutputDirectory()))
+	}
+	return nil
+}

@@ -1,0 +1,182 @@
+package steps
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/daemon/checkpoint"
+	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/shellquote"
+	"github.com/boxkiln/boxkiln/provisioners"
+)
+
+// makeKey takes the key that the frozen guest knows, or makes one.
+func (k *kept) makeKey(ctx context.Context, s *build.Session) error {
+	if k.from == nil {
+		return k.set.makeKey(ctx, s)
+	}
+	text, err := k.set.Checkpoints.Key(ctx, k.from.Entry.ID)
+	if err != nil {
+		return build.OurFault(fmt.Errorf("the key of checkpoint %s: %w", k.from.Entry.ID, err))
+	}
+	if err := json.Unmarshal([]byte(text), &s.Key); err != nil {
+		return build.OurFault(fmt.Errorf("the key of checkpoint %s: %w", k.from.Entry.ID, err))
+	}
+	if s.Key.Private == "" {
+		return nil
+	}
+	return keepKey(s)
+}
+
+// createMachine makes the machine, or thaws it from the checkpoint that was found. A checkpoint that cannot be thawed after
+// all is left alone, and the machine is installed.
+func (k *kept) createMachine(ctx context.Context, s *build.Session) (err error) {
+	if k.from != nil {
+		if err = k.thaw(ctx, s); err == nil || ctx.Err() != nil {
+			return err
+		}
+		s.Log.Error("The checkpoint %s could not be thawed: %v; everything is run", k.from.Entry.ID, err)
+		if err := k.set.dropMachine(ctx, s); err != nil {
+			return err
+		}
+		k.leave()
+	}
+	k.watch, err = k.set.makeMachine(ctx, s, func(ctx context.Context, spec hypervisor.Spec) (hypervisor.Machine, error) {
+		s.Log.Say("Creating the machine %s (%d CPUs, %d MiB, %s)", spec.Name, spec.CPUs, spec.MemoryMiB, firmwareName(spec))
+		return s.Driver.Create(ctx, spec)
+	})
+	if err != nil {
+		return err
+	}
+	s.Log.Mark(build.MarkPoweredOn, "")
+	if note, ok := s.Machine.(interface{ Note() string }); ok && note.Note() != "" {
+		s.Log.Message("%s", note.Note())
+	}
+	return nil
+}
+
+// thaw makes the machine out of the checkpoint.
+func (k *kept) thaw(ctx context.Context, s *build.Session) (err error) {
+	e := k.from.Entry
+	thawer, ok := s.Driver.(hypervisor.Thawer)
+	if !ok || e.Machine == nil {
+		return fmt.Errorf("driver %s: %w", s.Driver.Name(), hypervisor.ErrUnsupported)
+	}
+	s.Log.Say("Thawing the machine from the checkpoint of %s, %s", e.Stage, k.age)
+	began := k.set.Now()
+	k.watch, err = k.set.makeMachine(ctx, s, func(ctx context.Context, spec hypervisor.Spec) (hypervisor.Machine, error) {
+		if e.Machine.Memory == "" {
+			return thawer.Thaw(ctx, *e.Machine, k.from.Dir, spec)
+		}
+		memory := filepath.Join(spec.Dir, e.Machine.Memory)
+		if err := k.from.Memory(ctx, memory); err != nil {
+			return nil, err
+		}
+		m, err := thawer.Thaw(ctx, *e.Machine, k.from.Dir, spec)
+		return m, errors.Join(err, os.Remove(memory))
+	})
+	if err != nil {
+		return err
+	}
+	s.HostKey = e.HostKey
+	s.Log.Mark(build.MarkThawed, fmt.Sprintf("%s in %.1f s", e.Stage, k.set.Now().Sub(began).Seconds()))
+	return nil
+}
+
+// dropMachine removes what may be there of a machine that could not be made whole.
+func (t *Set) dropMachine(ctx context.Context, s *build.Session) error {
+	spec := t.spec(s)
+	m, err := s.Driver.Open(ctx, hypervisor.Handle{Driver: s.Driver.Name(), Name: spec.Name, Tag: spec.Tag, Dir: spec.Dir, URI: handleURI(spec)})
+	if errors.Is(err, hypervisor.ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = m.Destroy(ctx)
+	}
+	return build.OurFault(err)
+}
+
+// waitGuest logs in, and gives a guest that was frozen running the time of day and randomness of its own.
+func (k *kept) waitGuest(ctx context.Context, s *build.Session) error {
+	if err := k.set.waitGuest(ctx, s); err != nil {
+		if k.from != nil {
+			return fmt.Errorf("the thawed guest: %w; build with --fresh to run everything anew", err)
+		}
+		return err
+	}
+	if k.from != nil && k.from.Entry.Kind == checkpoint.KindMemory {
+		k.set.freshen(ctx, s)
+	}
+	return nil
+}
+
+// entropySize is what the guest's pool gets, in bytes: the width of the kernel's own seed, twice over.
+const entropySize = 64
+
+// freshen sets a thawed guest's clock and stirs its random pool: clones of one checkpoint must not make the same keys. The
+// machine's generation id has changed too, which Linux 5.18 and later notice by themselves; older ones and BSDs depend on
+// this. The last line of the script asks the kernel to use the new seed at once (RNDRESEEDCRNG, random.h); where neither
+// interpreter is there it does so within a minute.
+func (t *Set) freshen(ctx context.Context, s *build.Session) {
+	seed := make([]byte, entropySize)
+	rand.Read(seed) // never fails: crypto/rand
+	script := fmt.Sprintf(`cat > /dev/urandom; date -u -s @%d > /dev/null; `+
+		`perl -e 'open(F,">/dev/urandom") and ioctl(F,0x5207,0)' 2> /dev/null || `+
+		`python3 -c 'import fcntl; fcntl.ioctl(open("/dev/urandom","wb"), 0x5207)' 2> /dev/null || true`, t.Now().Unix())
+	line := `if [ "$(id -u)" = 0 ]; then exec sh -c "$0"; else exec sudo -S -p '' sh -c "$0"; fi`
+	line = "sh -c " + shellquote.Quote(line) + " " + shellquote.Quote(script)
+	// sudo reads the password from its input if it wants one; otherwise the line goes into the pool, where it does no harm.
+	in := strings.NewReader(s.Plan.Communicator.SSH.Password + "\n" + string(seed))
+	exit, err := s.Guest.Run(ctx, provisioners.Command{Line: line, Stdin: in})
+	if err != nil || exit != 0 {
+		s.Log.Message("the thawed guest's clock and random pool could not be set (status %d, %v): keys that it makes soon may equal those of another build", exit, err)
+	}
+}
+
+// rewindTo makes the Rewind of the provisioner after stage i: the machine as that stage left it, if it was kept.
+func (k *kept) rewindTo(i int) func(ctx context.Context, s *build.Session) error {
+	return func(ctx context.Context, s *build.Session) error {
+		k.commits.Wait()
+		k.mu.Lock()
+		id, ok := k.at[i]
+		k.mu.Unlock()
+		if !ok {
+			s.Log.Message("there is no checkpoint before this step: it is tried again on the machine as it is")
+			return nil
+		}
+		lease, err := k.set.Checkpoints.Acquire(ctx, id, s.Build)
+		if err != nil {
+			return build.OurFault(err)
+		}
+		if err := k.discard(ctx, s); err != nil {
+			return err
+		}
+		k.use(i, lease)
+		if err := k.thaw(ctx, s); err != nil {
+			return err
+		}
+		return k.waitGuest(ctx, s)
+	}
+}
+
+// discard gives the machine of a failed step up.
+func (k *kept) discard(ctx context.Context, s *build.Session) error {
+	s.ExpectOff()
+	defer s.ExpectOn()
+	if s.Guest != nil {
+		if err := s.Guest.Close(); err != nil {
+			s.Debug.Debug("closing the guest of a failed step", "err", err)
+		}
+	}
+	if err := s.Machine.Destroy(ctx); err != nil {
+		return build.OurFault(err)
+	}
+	return k.watch.Close()
+}
