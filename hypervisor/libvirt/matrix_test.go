@@ -330,27 +330,14 @@ func TestOwnerKilled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	spec := specOf(t, r.install, nil, echoGuest())
-	cmd := exec.Command(os.Args[0], "-test.run=^TestOwnerProcess$")
-	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Dir(spec.Dir), "BOXKILN_OWNER="+r.install+"|"+spec.Name+"|"+spec.Dir+"|"+spec.Disks[0].Image)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line := make([]byte, len(ownerReady))
-	if _, err := out.Read(line); err != nil || string(line) != ownerReady {
-		t.Fatalf("the owner says %q, %v", line, err)
-	}
+	owner := startOwner(t, "TestOwnerProcess", "BOXKILN_OWNER="+r.install+"|"+spec.Name+"|"+spec.Dir+"|"+spec.Disks[0].Image)
 	pid, err := qemuPID(spec.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Process.Kill(); err != nil {
+	if err := owner.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // it was killed
 	h := hypervisor.Handle{Driver: Name, Name: spec.Name, Tag: spec.Tag, Dir: spec.Dir}
 	m, err := r.Open(r.ctx, h)
 	if err != nil {
@@ -371,6 +358,29 @@ func TestOwnerKilled(t *testing.T) {
 }
 
 const ownerReady = "ready\n"
+
+// startOwner runs a test of this program in a process of its own, until it says that it is ready.
+func startOwner(t *testing.T, test, variable string) *os.Process {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$")
+	cmd.Env = append(os.Environ(), "TMPDIR="+openDir(t), variable)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may be dead
+		_ = cmd.Wait()
+	})
+	line := make([]byte, len(ownerReady))
+	if _, err := out.Read(line); err != nil || string(line) != ownerReady {
+		t.Fatalf("the process of %s says %q, %v", test, line, err)
+	}
+	return cmd.Process
+}
 
 // TestOwnerProcess is the process that TestOwnerKilled kills.
 func TestOwnerProcess(t *testing.T) {

@@ -39,7 +39,7 @@ func (d *Driver) Fits(ctx context.Context, f hypervisor.Frozen, spec hypervisor.
 	if h.models, err = askModels(ctx, h.emulator, set.QemuArgs); err != nil {
 		return err
 	}
-	if set.QemuArgs, err = renderArgs(set.QemuArgs, templateData{OutputDir: spec.Dir}); err != nil {
+	if set.QemuArgs, err = renderArgs(set.QemuArgs, templateData{OutputDir: spec.Dir, Name: filepath.Base(diskPath(spec, set, 0))}); err != nil {
 		return err
 	}
 	x, err := domain(t.spec, set, h)
