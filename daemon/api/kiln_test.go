@@ -151,6 +151,7 @@ func (b *builds) OpenOutput(ctx context.Context, id build.ID, n int) (io.ReadSee
 // kiln is the API over a fake service, real inputs and real tokens, on a TCP address and on a socket.
 type kiln struct {
 	builds *builds
+	window *glass
 	inputs inputs.Store
 	tokens *auth.Tokens
 	db     *sqlitedb.DB
@@ -193,7 +194,8 @@ func newKiln(t *testing.T) *kiln {
 		builds: &builds{dir: t.TempDir(), outputs: map[build.ID][]string{}}, inputs: inputs.Store{Dir: t.TempDir()},
 		tokens: tokens, db: db, logs: &lockedBuffer{}, socket: filepath.Join(dir, "daemon.sock"),
 	}
-	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Info: wire.Info{Version: "1.0", Data: "/data"},
+	k.window = &glass{builds: k.builds, typed: map[build.ID]string{}}
+	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
 		Log: slog.New(slog.NewTextHandler(k.logs, nil)), Now: time.Now}
 	k.tcp = k.serve(t, "tcp", "127.0.0.1:0")
 	k.serve(t, "unix", k.socket)
@@ -223,6 +225,21 @@ func (k *kiln) serveOn(t *testing.T, l net.Listener) *httptest.Server {
 	s.Start()
 	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
 	return s
+}
+
+// noResumer knows no build.
+type noResumer struct{}
+
+func (noResumer) Names(context.Context, build.ID) (wire.NamesReply, error) {
+	return wire.NamesReply{}, build.ErrNotFound
+}
+
+func (noResumer) Resume(context.Context, auth.Principal, build.ID, wire.ResumeRequest) (wire.ResumeReply, error) {
+	return wire.ResumeReply{}, build.ErrNotFound
+}
+
+func (noResumer) Retry(context.Context, auth.Principal, build.ID) (build.Record, error) {
+	return build.Record{}, build.ErrNotFound
 }
 
 // token makes a token of a scope; none for no scope.

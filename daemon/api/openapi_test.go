@@ -145,7 +145,9 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"ErrorReply": wire.ErrorReply{}, "Error": wire.Error{}, "Info": wire.Info{}, "MissingRequest": wire.MissingRequest{},
 		"MissingReply": wire.MissingReply{}, "SubmitRequest": wire.SubmitRequest{}, "SubmitReply": wire.SubmitReply{},
 		"BuildList": wire.BuildList{}, "BuildReply": wire.BuildReply{}, "Record": build.Record{}, "Needs": build.Needs{},
-		"StepRecord": build.StepRecord{}, "Event": build.Event{}, "CancelReply": wire.CancelReply{},
+		"StepRecord": build.StepRecord{}, "Event": build.Event{}, "Timeline": wire.Timeline{}, "Moment": build.Moment{},
+		"KeysRequest": wire.KeysRequest{}, "KeysReply": wire.KeysReply{}, "ShellInput": wire.ShellInput{},
+		"ShellSize": wire.ShellSize{}, "ShellOutput": wire.ShellOutput{}, "CancelReply": wire.CancelReply{},
 		"AnswerRequest": wire.AnswerRequest{}, "OutputList": wire.OutputList{}, "Output": wire.Output{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
 	} {

@@ -147,6 +147,9 @@ type ErrorReply struct {
 	Error *Error `json:"error"`
 }
 
+// HeaderLive tells of a picture whether the machine is running (true), or it is the last one that was kept (false).
+const HeaderLive = "Boxkiln-Live"
+
 // Timeline is what happened when in a build: the moments of all its attempts, in the order in which they began.
 type Timeline struct {
 	Moments []build.Moment `json:"moments"`
