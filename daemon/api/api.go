@@ -59,7 +59,7 @@ type Server struct {
 	// Explainer tells what is kept of plans.
 	Explainer Explainer
 	Inputs    Inputs
-	Tokens Tokens
+	Tokens    Tokens
 	// Resumer makes new attempts.
 	Resumer Resumer
 	Info    wire.Info
