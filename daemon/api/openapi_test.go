@@ -17,6 +17,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/wire"
+	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
@@ -149,6 +150,8 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"KeysRequest": wire.KeysRequest{}, "KeysReply": wire.KeysReply{}, "ShellInput": wire.ShellInput{},
 		"ShellSize": wire.ShellSize{}, "ShellOutput": wire.ShellOutput{}, "CancelReply": wire.CancelReply{},
 		"AnswerRequest": wire.AnswerRequest{}, "OutputList": wire.OutputList{}, "Output": wire.Output{},
+		"Checkpoint": wire.Checkpoint{}, "Ingredient": build.Ingredient{}, "CheckpointHost": hypervisor.Host{},
+		"CheckpointList": wire.CheckpointList{}, "PruneRequest": wire.PruneRequest{}, "PruneReply": wire.PruneReply{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
 	} {
 		s, ok := d.Components.Schemas[name]
