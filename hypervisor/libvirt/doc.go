@@ -13,6 +13,13 @@
 // The domain is defined before its first file is made, and markerFile is written when all are there: a crash in between
 // leaves a domain that Create completes or Destroy removes.
 //
+// [Machine.Freeze] keeps a machine as it is. An external snapshot writes the memory and puts an overlay on every disk, all
+// at one moment, while the guest stands still for some tenths of a second; the disk of until then stays as a hard link in
+// the directory that the caller named, so the machine's own can go. [Driver.Thaw] describes a new machine as Create does,
+// keeps of the frozen description what the guest has seen (addresses of devices, versions), and restores the memory under
+// the new name: libvirt refuses that, so the memory goes to it through a pipe, with its description exchanged on the way.
+// Nothing that is frozen is copied or written to. A restored machine cannot have AUTODESTROY; the ledger covers it.
+//
 // Connections are made when they are needed, kept, and made again after a failure. No call outlives its context, though
 // libvirt's C functions know none: they run in goroutines of their own.
 //

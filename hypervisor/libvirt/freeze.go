@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"libvirt.org/go/libvirt"
 	"libvirt.org/go/libvirtxml"
@@ -48,13 +49,20 @@ func (m *Machine) Freeze(ctx context.Context, dir string) (hypervisor.Frozen, er
 	if err == nil {
 		z.facts, err = m.driver.host(ctx, m.uri, m.meta.Arch)
 	}
-	if err == nil && !s.over() {
+	switch {
+	case err != nil:
+	case s.over():
+		err = z.coverable(ctx)
+	default:
 		z.domain, err = m.freezable(ctx, z.facts, z.meta)
 	}
 	if err == nil {
 		err = z.freeze(ctx, s)
 	}
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // libvirt's own words tell less
+		return hypervisor.Frozen{}, fmt.Errorf("freeze the machine %q: %w: %w", m.name, context.Cause(ctx), err)
+	case err != nil:
 		return hypervisor.Frozen{}, fmt.Errorf("freeze the machine %q: %w", m.name, err)
 	}
 	return z.result()
@@ -101,8 +109,31 @@ func (z *freezing) layDown(ctx context.Context) error {
 	return nil
 }
 
-// overlayPrefix starts the names of the overlays that freezes make, by which Destroy finds them after a crash, too.
-const overlayPrefix = "overlay-"
+// coverable refuses a disk that qemuargs attach with a format of its own: QEMU would read its overlay by that format, too.
+// Of a running machine libvirt knows every disk.
+func (z *freezing) coverable(ctx context.Context) error {
+	text, err := askDomain(ctx, z.Machine, func(_ *libvirt.Connect, dom *libvirt.Domain) (string, error) {
+		return dom.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE)
+	})
+	if err != nil {
+		return err
+	}
+	var x libvirtxml.Domain
+	if err := x.Unmarshal(text); err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, d := range x.Devices.Disks {
+		known[diskFile(d)] = true
+	}
+	for _, d := range z.meta.Disks {
+		if !known[d.Path] && d.Format != disk.QCOW2 {
+			return fmt.Errorf("%w: the %s disk %q, which qemuargs attach, cannot get a qcow2 overlay; use format = \"qcow2\"",
+				hypervisor.ErrUnsupported, d.Format, d.Path)
+		}
+	}
+	return nil
+}
 
 func (z *freezing) freeOverlay(i int) string {
 	for n := 1; ; n++ {
@@ -135,12 +166,30 @@ func (z *freezing) swap() error {
 	}
 	for i := range z.disks {
 		d := &z.disks[i]
+		if err := alike(d.overlay, d.active.Path); err != nil {
+			return errors.Join(err, z.swapBack(i))
+		}
 		if err := os.Rename(d.overlay, d.active.Path); err != nil {
 			return errors.Join(err, z.swapBack(i))
 		}
 		d.overlay = d.active.Path
 	}
 	return nil
+}
+
+// alike gives a file the owner and mode of another. A disk that qemuargs attach is QEMU's own already, and libvirt would
+// not see to it.
+func alike(path, other string) error {
+	info, err := os.Stat(other)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && os.Getuid() == 0 {
+		if err := os.Chown(path, int(st.Uid), int(st.Gid)); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, info.Mode().Perm())
 }
 
 // swapBack gives the first n disks their names again.

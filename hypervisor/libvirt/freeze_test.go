@@ -3,6 +3,7 @@
 package libvirt
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -357,11 +358,93 @@ func TestHalfThawed(t *testing.T) {
 	if err := h.Destroy(r.ctx); err != nil {
 		t.Fatalf("Destroy: %v", err)
 	}
-	again, err := r.Thaw(r.ctx, f, dir, half(t))
+	twin = half(t)
+	again, err := r.Thaw(r.ctx, f, dir, twin)
 	if err != nil {
 		t.Fatalf("Thaw over a half-thawed machine: %v", err)
 	}
+	r.endWith(t, again, twin)
 	if s, err := again.State(r.ctx); err != nil || s != hypervisor.Running {
 		t.Errorf("State = %v, %v; want it to run", s, err)
+	}
+}
+
+// TestFreezeOff freezes machines that are off: each goes on, and so does what is thawed from it.
+func TestFreezeOff(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	type machine = map[string]any
+	byHand := func(format string) [][]string {
+		return [][]string{
+			{"-drive", "if=none,id=d0,format=" + format + ",file={{ .OutputDir }}/{{ .Name }}"}, {"-device", "virtio-blk-pci,drive=d0"},
+		}
+	}
+	for name, c := range map[string]struct {
+		args machine
+		err  error
+	}{
+		"raw":         {machine{"format": "raw", "disk_additional_size": []string{"1M"}}, nil},
+		"by hand":     {machine{"qemuargs": byHand("qcow2")}, nil},
+		"raw by hand": {machine{"format": "raw", "qemuargs": byHand("raw")}, hypervisor.ErrUnsupported},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spec := specOf(t, r.install, c.args, nanoGuest())
+			h, err := r.Create(r.ctx, spec)
+			if err != nil {
+				t.Fatalf("Create: %v", err)
+			}
+			m := h.(*Machine)
+			r.endWith(t, m, spec)
+			if c.err != nil {
+				if _, err := m.Freeze(r.ctx, frozenDir(t)); !errors.Is(err, c.err) {
+					t.Errorf("Freeze: %v; want %v", err, c.err)
+				}
+				return
+			}
+			f, dir := r.freeze(t, m)
+			twin := r.twin(t, spec)
+			thawed, err := r.Thaw(r.ctx, f, dir, twin)
+			if err != nil {
+				t.Fatalf("Thaw: %v", err)
+			}
+			r.endWith(t, thawed, twin)
+			for _, m := range []*Machine{m, thawed.(*Machine)} {
+				if err := m.Start(r.ctx); err != nil {
+					t.Fatalf("Start: %v", err)
+				}
+				if err := m.Wait(r.ctx); err != nil {
+					t.Errorf("Wait: %v", err)
+				}
+				r.serialHas(t, m, nanoText)
+			}
+		})
+	}
+}
+
+// TestFreezeCutShort ends a freeze at several points in its course. The guest counts on.
+func TestFreezeCutShort(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	m := r.run(t, specOf(t, r.install, nil, countGuest()))
+	r.serialLen(t, m, 3)
+	for _, d := range []time.Duration{5, 20, 40, 60, 80, 100} {
+		dir := frozenDir(t)
+		ctx, cancel := context.WithTimeout(r.ctx, d*time.Millisecond)
+		_, err := m.Freeze(ctx, dir)
+		cancel()
+		if err == nil {
+			continue // it was faster; the machine is based on dir now
+		}
+		if left, rerr := os.ReadDir(dir); rerr != nil || len(left) > 0 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Freeze for %v: %v; left are %v, %v", d, err, left, rerr)
+		}
+		before, err := os.ReadFile(m.SerialLog())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := r.serialLen(t, m, len(before)+3); strings.Count(text, countReady) != 1 {
+			t.Errorf("the guest wrote %q", text)
+		}
 	}
 }

@@ -15,9 +15,7 @@ import (
 	"github.com/boxkiln/boxkiln/hypervisor/disk"
 )
 
-// The files of a frozen machine; its disks are disk-0.qcow2, disk-1.qcow2 ...
-const memoryFile = "memory"
-
+// frozenDisk names the disks of a frozen machine, beside memoryFile and varsFile.
 func frozenDisk(i int, format string) string { return fmt.Sprintf("disk-%d.%s", i, format) }
 
 // detail is what this driver keeps with a frozen machine.

@@ -15,7 +15,14 @@ const (
 	serialFile = "serial.log"
 	varsFile   = "efivars.fd" // Packer's name, which qemuargs may spell out
 	markerFile = "domain.xml" // written last: its presence says that the machine is complete
+	memoryFile = "memory"     // of a frozen machine; the caller of Thaw may put it here
+	pipeFile   = "memory.pipe"
+	// overlayPrefix starts the names of the overlays that freezes make, by which Destroy finds them after a crash, too.
+	overlayPrefix = "overlay-"
 )
+
+// ownFiles are names that no disk may have.
+var ownFiles = []string{serialFile, varsFile, markerFile, memoryFile, pipeFile}
 
 // host holds what domain needs to know about the host, so that it stays a pure function.
 type host struct {

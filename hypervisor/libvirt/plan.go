@@ -223,10 +223,10 @@ func (p *planner) accelerator() string {
 
 func (p *planner) fileName() string {
 	name := p.args.VMName
-	reserved := name == serialFile || name == varsFile || name == markerFile
+	reserved := slices.Contains(ownFiles, name) || strings.HasPrefix(name, overlayPrefix)
 	if name != "" && (filepath.Base(name) != name || strings.HasPrefix(name, ".") || strings.ContainsAny(name, "\n,\\") || reserved) {
 		p.problem(fmt.Errorf("vm_name = %q: it is the file name of the disk, so a plain name without '/', ',' and a "+
-			"leading '.' is needed, and not %s, %s or %s", name, serialFile, varsFile, markerFile))
+			"leading '.' is needed, and not %s or one that starts with %s", name, strings.Join(ownFiles, ", "), overlayPrefix))
 	}
 	return name
 }

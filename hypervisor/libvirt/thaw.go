@@ -13,6 +13,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/hypervisor/disk"
 )
 
 var _ hypervisor.Thawer = (*Driver)(nil)
@@ -111,6 +112,9 @@ func (d *Driver) thaw(ctx context.Context, f hypervisor.Frozen, dir string, spec
 	if err != nil {
 		return nil, err
 	}
+	if err := overlays(b); err != nil {
+		return nil, err
+	}
 	if t.domain == nil {
 		return d.build(ctx, b, nil)
 	}
@@ -127,6 +131,20 @@ func (d *Driver) thaw(ctx context.Context, f hypervisor.Frozen, dir string, spec
 	return d.build(ctx, b, func(m *Machine, text string) error {
 		return m.restore(ctx, f.MemoryPath(dir, spec), text)
 	})
+}
+
+// overlays refuses qemuargs that call a disk, which is a qcow2 overlay now, something else.
+func overlays(b blueprint) error {
+	paths := map[string]bool{}
+	for i := range b.spec.Disks {
+		paths[diskPath(b.spec, b.set, i)] = true
+	}
+	for _, d := range b.domain.Devices.Disks {
+		if path := diskFile(d); paths[path] && d.Driver.Type != disk.QCOW2 {
+			return fmt.Errorf("%w: qemuargs give the disk %q the format %s; leave the format out", hypervisor.ErrUnsupported, path, d.Driver.Type)
+		}
+	}
+	return nil
 }
 
 // thawed returns the machine if it is there already, and removes what an interrupted Thaw left of one. Nil means neither.
@@ -150,10 +168,7 @@ func (d *Driver) thawed(ctx context.Context, set settings, spec hypervisor.Spec,
 	return nil, m.Destroy(ctx)
 }
 
-// pipeFile is the way of the frozen memory to libvirt.
-const pipeFile = "memory.pipe"
-
-// restore starts the machine with the frozen memory.
+// restore starts the machine with the frozen memory, which reaches libvirt through pipeFile.
 func (m *Machine) restore(ctx context.Context, memory, text string) error {
 	from, err := os.Open(memory)
 	if err != nil {
