@@ -75,9 +75,6 @@ type Server struct {
 	// Checkpoints is the store of frozen machines.
 	Checkpoints Checkpoints
 
-	// Checkpoints is the store of frozen machines.
-	Checkpoints Checkpoints
-
 	followers atomic.Int64
 }
 
@@ -103,7 +100,6 @@ func (s *Server) Mount(r gin.IRouter) {
 	v1.GET("/builds/:id/outputs/:n", need(auth.Read), s.output)
 	s.mountWindow(v1)
 	s.mountResume(v1)
-	s.mountCheckpoints(v1)
 	s.mountCheckpoints(v1)
 	v1.POST("/tokens", need(auth.Admin), s.createToken)
 	v1.GET("/tokens", need(auth.Admin), s.listTokens)

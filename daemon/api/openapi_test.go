@@ -145,12 +145,14 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 	for name, v := range map[string]any{
 		"ErrorReply": wire.ErrorReply{}, "Error": wire.Error{}, "Info": wire.Info{}, "MissingRequest": wire.MissingRequest{},
 		"MissingReply": wire.MissingReply{}, "SubmitRequest": wire.SubmitRequest{}, "SubmitReply": wire.SubmitReply{},
+		"ExplainRequest": wire.ExplainRequest{}, "ExplainReply": wire.ExplainReply{}, "Explanation": wire.Explanation{},
+		"StageStatus": build.StageStatus{}, "Stage": build.Stage{}, "Ingredient": build.Ingredient{},
 		"BuildList": wire.BuildList{}, "BuildReply": wire.BuildReply{}, "Record": build.Record{}, "Needs": build.Needs{},
 		"StepRecord": build.StepRecord{}, "Event": build.Event{}, "Timeline": wire.Timeline{}, "Moment": build.Moment{},
 		"KeysRequest": wire.KeysRequest{}, "KeysReply": wire.KeysReply{}, "ShellInput": wire.ShellInput{},
 		"ShellSize": wire.ShellSize{}, "ShellOutput": wire.ShellOutput{}, "CancelReply": wire.CancelReply{},
 		"AnswerRequest": wire.AnswerRequest{}, "OutputList": wire.OutputList{}, "Output": wire.Output{},
-		"Checkpoint": wire.Checkpoint{}, "Ingredient": build.Ingredient{}, "CheckpointHost": hypervisor.Host{},
+		"Checkpoint": wire.Checkpoint{}, "CheckpointHost": hypervisor.Host{},
 		"CheckpointList": wire.CheckpointList{}, "PruneRequest": wire.PruneRequest{}, "PruneReply": wire.PruneReply{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
 	} {
