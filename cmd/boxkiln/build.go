@@ -24,6 +24,7 @@ type buildOptions struct {
 	template templateOptions
 	print    printOptions
 	publish  build.PublishArgs
+	cache    cacheOptions
 	onError  string
 	force    bool
 	debug    bool
@@ -42,8 +43,14 @@ Switches are those of packer build, with one dash or two. With --box the box is 
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runBuild(cmd.Context(), env, o, args[0]) },
 	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func (o *buildOptions) addFlags(cmd *cobra.Command) {
 	o.template.addFlags(cmd)
 	o.print.addFlags(cmd)
+	o.cache.addFlags(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.onError, "on-error", string(build.OnErrorCleanup), "what to do when a step fails: cleanup, abort, ask or run-cleanup-provisioner")
 	f.BoolVar(&o.force, "force", false, "remove the output directory of an earlier build")
@@ -54,7 +61,6 @@ Switches are those of packer build, with one dash or two. With --box the box is 
 	f.StringVar(&o.publish.Version, "box-version", "", "version to publish")
 	f.StringVar(&o.publish.Description, "box-description", "", "description of that version")
 	f.BoolVar(&o.publish.Smoke, "smoke", false, "boot the packed box once and log in before it is released")
-	return cmd
 }
 
 func (o *buildOptions) plan() (build.PlanOptions, error) {
@@ -69,8 +75,11 @@ func (o *buildOptions) plan() (build.PlanOptions, error) {
 		o.parallel = 1
 	}
 	cwd, err := os.Getwd()
-	return build.PlanOptions{Cwd: cwd, Publish: o.publish,
-		Options: build.Options{Force: o.force, Debug: o.debug, Keep: o.keep, OnError: onError, Direct: true}}, err
+	if err != nil {
+		return build.PlanOptions{}, err
+	}
+	options := build.Options{Force: o.force, Debug: o.debug, Keep: o.keep, OnError: onError, Direct: true}
+	return build.PlanOptions{Cwd: cwd, Publish: o.publish, Options: options}, nil
 }
 
 func checkOnError(o build.OnError) error {
@@ -82,35 +91,47 @@ func checkOnError(o build.OnError) error {
 }
 
 func runBuild(ctx context.Context, env *environment, o *buildOptions, path string) error {
-	planOptions, err := o.plan()
+	plans, whole, err := o.plans(env, path)
 	if err != nil {
 		return err
+	}
+	err = buildPlans(ctx, env, o, plans)
+	if err == nil && !whole {
+		return silentError{exitFailed}
+	}
+	return err
+}
+
+// plans resolves a template with all that it names. whole is false if some of its sources cannot be built, which is told.
+func (o *buildOptions) plans(env *environment, path string) (plans []build.Plan, whole bool, err error) {
+	planOptions, err := o.plan()
+	if err == nil {
+		err = o.cache.set(&planOptions.Options)
+	}
+	if err != nil {
+		return nil, false, err
 	}
 	planOptions.AgentSocket = env.getenv("SSH_AUTH_SOCK")
 	parts := env.parts()
 	t, err := env.load(path, o.template, parts)
 	if err != nil {
-		return err
+		return nil, false, err
 	}
 	plans, unbuilt, err := env.plans(t, parts, planOptions)
 	if err != nil {
-		return err
+		return nil, false, err
 	}
 	for _, text := range unbuilt {
 		fmt.Fprintf(env.stderr, "Error: %s\n", text)
 	}
 	if len(plans) == 0 {
 		fmt.Fprintln(env.stderr, "Error: nothing of this template can be built")
-		return silentError{exitFailed}
+		return nil, false, silentError{exitFailed}
 	}
-	if err := readInputs(plans, parts); err != nil {
-		return err
+	if err := build.CheckNoCache(plans); err != nil {
+		return nil, false, err
 	}
-	err = buildPlans(ctx, env, o, plans)
-	if err == nil && len(unbuilt) > 0 {
-		return silentError{exitFailed}
-	}
-	return err
+	return plans, len(unbuilt) == 0, readInputs(plans, parts)
 }
 
 // buildPlans builds with the daemon that is meant, or one of its own. The daemon of another build may end before it has

@@ -4,15 +4,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
-	"github.com/boxkiln/boxkiln/internal/interpolate"
 	"github.com/boxkiln/boxkiln/internal/schema"
-	"github.com/boxkiln/boxkiln/template"
 )
 
 // Stages computes the stages of a plan with their fingerprints: the installed machine, unless nobody logs in to it, one
@@ -33,18 +30,6 @@ func (p *Plan) Stages(parts Parts, o StageOptions) ([]Stage, error) {
 		return nil, fmt.Errorf("%s: %w", p.Label, err)
 	}
 	return s.stages, nil
-}
-
-// reason is why a stage cannot be cached.
-type reason struct {
-	text  string // by itself
-	which string // after "after STAGE, which "
-}
-
-// same is a reason that reads the same in both places.
-func same(format string, args ...any) reason {
-	text := fmt.Sprintf(format, args...)
-	return reason{text, text}
 }
 
 // stager makes the stages of one plan, one after the other.
@@ -105,7 +90,7 @@ func (s *stager) installed() error {
 	if p.Cache.Cache != nil && !*p.Cache.Cache {
 		r.never(reason{"cache = false", "has cache = false"})
 	}
-	s.noCache(r, p.Label, p.Builder+"."+p.Name, p.Name)
+	s.noCache(r, p.sourceNames()...)
 	values, err := schema.Reaching(p, schema.ReachesGuest)
 	if err != nil {
 		return err
@@ -190,7 +175,7 @@ func (s *stager) provisioner(i int) error {
 	if pr.Cache != nil && !*pr.Cache {
 		r.never(reason{"cache = false", "has cache = false"})
 	}
-	s.noCache(r, pr.Name, pr.Type)
+	s.noCache(r, pr.cacheNames()...)
 	if kind.Uncached != nil {
 		if why := kind.Uncached(pr.Args); why != "" {
 			r.never(same("%s", why))
@@ -318,104 +303,4 @@ func (s *stager) keeps(pp PostPlan) bool {
 	return keep
 }
 
-// noCache obeys --no-cache for a stage with these names.
-func (s *stager) noCache(r *recipe, names ...string) {
-	for _, asked := range s.plan.Options.NoCache {
-		switch {
-		case asked == "" || asked == "*":
-			r.never(reason{"--no-cache", "is built with --no-cache"})
-		case slices.Contains(names, asked):
-			r.never(reason{"--no-cache=" + asked, "is named by --no-cache=" + asked})
-		}
-	}
-}
-
 func (s *stager) sourceSchema() *schema.Block { return s.parts.Sources[s.plan.Builder].Schema }
-
-// volatile notes arguments whose value differs in every run, if they reach far enough.
-func (s *stager) volatile(r *recipe, b *schema.Block, uses []template.Use, counts func(schema.Reach) bool) {
-	for _, u := range uses {
-		reach := schema.ReachesGuest
-		if b != nil {
-			if a := b.Arg(u.Arg); a != nil && a.Guest != "" {
-				reach = a.Guest
-			}
-		}
-		if counts(reach) {
-			r.never(same("uses %s() in %s", u.Function, u.Arg))
-		}
-	}
-}
-
-// values adds arguments, and the values of the running build that their texts name.
-func (s *stager) values(r *recipe, prefix string, values []schema.Value) {
-	for _, v := range values {
-		r.value(prefix+v.Name, v)
-		if v.Late {
-			s.late(r, prefix, v)
-		}
-	}
-}
-
-// late looks at what a text leaves for run time. Addresses and the temporary key are not known before and are no part
-// of a fingerprint; names and passwords are taken from the plan; what is another in every run cannot be cached.
-func (s *stager) late(r *recipe, prefix string, v schema.Value) {
-	eachString(v.Tree, func(text string) {
-		for _, f := range interpolate.Volatile(text) {
-			r.never(same("uses %s() in %s", f, v.Name))
-		}
-		for _, name := range interpolate.Runtime(text) {
-			s.runtime(r, prefix, v.Name, name)
-		}
-		if v.Local && strings.Contains(text, "{{") {
-			r.never(same("sends a file in %s whose name is known only while the build runs", v.Name))
-		}
-	})
-}
-
-// runtime adds one value of the running build that an argument names.
-func (s *stager) runtime(r *recipe, prefix, arg, name string) {
-	p := s.plan
-	known := map[string]struct{ value, from string }{
-		"Name":                {p.DefaultName(), "vm_name"},
-		"OutputDir":           {p.OutputDirectory(), "output_directory"},
-		"BuildName":           {p.Name, ""},
-		"BuilderType":         {p.Builder, ""},
-		"build.User":          {p.Communicator.SSH.Username, "ssh_username"},
-		"build.Password":      {p.Communicator.SSH.Password, "ssh_password"},
-		"build.WinRMPassword": {p.Communicator.WinRM.Password, "winrm_password"},
-		"build.ConnType":      {p.Communicator.Kind(), ""},
-		"build.SSHAgentAuth":  {fmt.Sprint(p.Communicator.SSH.AgentAuth), ""},
-	}
-	switch name {
-	case "build", "build.ID", "build.PackerRunUUID":
-		r.never(same("uses %s in %s", name, arg))
-		return
-	}
-	k, ok := known[name]
-	if !ok {
-		return
-	}
-	r.text(prefix+arg+" "+name, k.value)
-	for _, u := range p.Volatile {
-		if u.Arg == k.from {
-			r.never(same("uses %s() in %s", u.Function, u.Arg))
-		}
-	}
-}
-
-// eachString calls fn for the texts in a tree, in a fixed order.
-func eachString(tree any, fn func(string)) {
-	switch t := tree.(type) {
-	case string:
-		fn(t)
-	case []any:
-		for _, e := range t {
-			eachString(e, fn)
-		}
-	case map[string]any:
-		for _, name := range slices.Sorted(maps.Keys(t)) {
-			eachString(t[name], fn)
-		}
-	}
-}

@@ -332,6 +332,17 @@ func TestNever(t *testing.T) {
 	}
 }
 
+func TestCheckNoCache(t *testing.T) {
+	t.Parallel()
+	for name, known := range map[string]bool{"*": true, "": true, "qemu.debian": true, "debian": true, "script": true, "web": true, "wbe": false} {
+		p := stagePlan()
+		p.Provisioners[0].Name, p.Options.NoCache = "web", []string{name}
+		if err := CheckNoCache([]Plan{*p}); (err == nil) != known {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 func TestNeverWithoutTheMedium(t *testing.T) {
 	t.Parallel()
 	if got := mustStages(t, stagePlan(), StageOptions{})[0].Never; !strings.Contains(got, "never fetched") {
