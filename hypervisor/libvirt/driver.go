@@ -36,6 +36,7 @@ type Driver struct {
 	disks   disk.Tool
 	conns   pool
 	root    fs.FS // the host's file system
+	freezes turns
 }
 
 var _ hypervisor.Driver = (*Driver)(nil)

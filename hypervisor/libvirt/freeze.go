@@ -42,6 +42,11 @@ type freezingDisk struct {
 // the machine's own directory goes when its build ends, and dir stays.
 func (m *Machine) Freeze(ctx context.Context, dir string) (hypervisor.Frozen, error) {
 	z := &freezing{Machine: m, dir: dir}
+	done, err := m.driver.freezes.take(ctx, m.uuid)
+	if err != nil {
+		return hypervisor.Frozen{}, fmt.Errorf("freeze the machine %q: %w", m.name, err)
+	}
+	defer done()
 	s, err := m.status(ctx)
 	if err == nil {
 		z.meta, err = m.current(ctx)

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"libvirt.org/go/libvirt"
+	"libvirt.org/go/libvirtxml"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
 )
@@ -169,11 +171,34 @@ func TestFreezeCounting(t *testing.T) {
 			twins := r.thawTwo(t, f, dir, second)
 			r.wantCounting(t, twins)
 			r.wantOwnPorts(t, append(twins, m))
+			if a, b := genID(t, twins[0]), genID(t, twins[1]); a == "" || a == b {
+				t.Errorf("the machines have the generation ids %q and %q; want different ones", a, b)
+			}
 			if all := r.serialLen(t, m, 30); !strings.HasPrefix(all, countReady+alphabet) {
 				t.Errorf("the frozen machine wrote %q", all)
 			}
 		})
 	}
+}
+
+// genID is the id that tells a guest that it is a copy.
+func genID(t *testing.T, m *Machine) string {
+	t.Helper()
+	id, err := askDomain(t.Context(), m, func(_ *libvirt.Connect, dom *libvirt.Domain) (string, error) {
+		text, err := dom.GetXMLDesc(0)
+		if err != nil {
+			return "", err
+		}
+		var x libvirtxml.Domain
+		if err := x.Unmarshal(text); err != nil || x.GenID == nil {
+			return "", err
+		}
+		return x.GenID.Value, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return id
 }
 
 // wantCounting checks that both machines go on from the same letter.
@@ -420,6 +445,52 @@ func TestFreezeOff(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFreezeAtOnce freezes one machine from several goroutines and through two Machines at once. Every one is as good as
+// the others.
+func TestFreezeAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	spec := specOf(t, r.install, nil, countGuest())
+	m := r.run(t, spec)
+	r.serialLen(t, m, 3)
+	again, err := r.Open(r.ctx, m.Handle())
+	if err != nil {
+		t.Fatal(err)
+	}
+	frozen, errs := make([]hypervisor.Frozen, 3), make([]error, 3)
+	var wg sync.WaitGroup
+	dirs := []string{frozenDir(t), frozenDir(t), frozenDir(t)}
+	for i, m := range []hypervisor.Freezer{m, again.(hypervisor.Freezer), m} {
+		wg.Go(func() { frozen[i], errs[i] = m.Freeze(r.ctx, dirs[i]) })
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatalf("Freeze: %v", err)
+	}
+	for i, f := range frozen {
+		twin := r.twin(t, spec)
+		thawed, err := r.Thaw(r.ctx, f, dirs[i], twin)
+		if err != nil {
+			t.Fatalf("Thaw: %v", err)
+		}
+		r.endWith(t, thawed, twin)
+		r.serialLen(t, thawed.(*Machine), 3)
+	}
+	if depth := len(frozen); !r.hasDepth(t, m, depth) {
+		t.Errorf("the disk of the machine is not an overlay over %d others", depth)
+	}
+}
+
+// hasDepth tells whether the machine knows that its disk is based on n others.
+func (r rig) hasDepth(t *testing.T, m *Machine, n int) bool {
+	t.Helper()
+	meta, err := m.current(r.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(meta.Disks[0].Backing) == n
 }
 
 // TestFreezeCutShort ends a freeze at several points in its course. The guest counts on.

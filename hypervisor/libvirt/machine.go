@@ -171,6 +171,7 @@ func (m *Machine) Destroy(ctx context.Context) error {
 		err := m.with(ctx, func(_ *libvirt.Connect, dom *libvirt.Domain) error { return remove(dom) })
 		switch {
 		case err == nil, errors.Is(err, hypervisor.ErrNotFound):
+			m.driver.freezes.forget(m.uuid)
 			return m.removeFiles(disks)
 		case !isCode(err, libvirt.ERR_OPERATION_TIMEOUT, libvirt.ERR_OPERATION_INVALID):
 			return fmt.Errorf("destroy the machine %q: %w", m.name, err)
