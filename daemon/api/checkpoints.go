@@ -44,7 +44,7 @@ func (s *Server) getCheckpoint(c *gin.Context) {
 		s.failCheckpoint(c, err)
 		return
 	}
-	c.JSON(http.StatusOK, checkpointOf(e))
+	c.JSON(http.StatusOK, CheckpointOf(e))
 }
 
 func (s *Server) removeCheckpoint(c *gin.Context) {
@@ -101,12 +101,13 @@ func (s *Server) failCheckpoint(c *gin.Context, err error) {
 func CheckpointsOf(list []checkpoint.Entry) []wire.Checkpoint {
 	all := make([]wire.Checkpoint, 0, len(list))
 	for _, e := range list {
-		all = append(all, checkpointOf(e))
+		all = append(all, CheckpointOf(e))
 	}
 	return all
 }
 
-func checkpointOf(e checkpoint.Entry) wire.Checkpoint {
+// CheckpointOf is what goes over the wire of one checkpoint.
+func CheckpointOf(e checkpoint.Entry) wire.Checkpoint {
 	w := wire.Checkpoint{
 		ID: string(e.ID), Fingerprint: e.Fingerprint, Kind: string(e.Kind), Stage: e.Stage, Index: e.Index, Label: e.Label,
 		Template: e.Template, Build: e.Build, Seconds: e.Took.Seconds(), Reads: e.Reads, Parent: string(e.Parent),
