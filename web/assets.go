@@ -15,38 +15,38 @@ import (
 //go:embed assets
 var assetFiles embed.FS
 
-// asset is one file that pages refer to.
-type asset struct {
-	digest string // in its URL, so that browsers may keep it for ever
-	data   []byte
+// assets are the files that pages refer to. Their common digest is in their URLs, so that browsers may keep them for
+// ever, and so that a module that imports its neighbour by a relative URL gets the one of its own age.
+type assets struct {
+	digest string
+	files  map[string][]byte
 }
 
-type assets map[string]asset
-
 func loadAssets() (assets, error) {
-	out := assets{}
+	out, sum := assets{files: map[string][]byte{}}, sha256.New()
 	err := fs.WalkDir(assetFiles, "assets", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		data, err := assetFiles.ReadFile(name)
-		sum := sha256.Sum256(data)
-		out[path.Base(name)] = asset{digest: hex.EncodeToString(sum[:6]), data: data}
+		sum.Write(data)
+		out.files[path.Base(name)] = data
 		return err
 	})
+	out.digest = hex.EncodeToString(sum.Sum(nil)[:6])
 	return out, err
 }
 
-func (a assets) url(name string) string { return "/assets/" + a[name].digest + "/" + name }
+func (a assets) url(name string) string { return "/assets/" + a.digest + "/" + name }
 
 // asset serves one embedded file under the path that url gives, and nothing under any other.
 func (s *Site) asset(c *gin.Context) {
-	a, ok := s.assets[c.Param("name")]
-	if !ok || a.digest != c.Param("digest") {
+	data, ok := s.assets.files[c.Param("name")]
+	if !ok || s.assets.digest != c.Param("digest") {
 		s.NotFound(c)
 		return
 	}
 	secure(c)
 	c.Header("Cache-Control", "public, max-age=31536000, immutable")
-	c.Data(http.StatusOK, mime.TypeByExtension(path.Ext(c.Param("name"))), a.data)
+	c.Data(http.StatusOK, mime.TypeByExtension(path.Ext(c.Param("name"))), data)
 }

@@ -65,7 +65,7 @@ func (s *Site) Box(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	box, err := s.boxes.Box(c.Request.Context(), name)
+	box, err := s.Boxes.Box(c.Request.Context(), name)
 	if err != nil {
 		s.fail(c, err)
 		return

@@ -1,8 +1,13 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -15,7 +20,11 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
 )
 
 // browser starts a headless chromium, or skips the test where there is none.
@@ -46,13 +55,25 @@ type complaints struct {
 }
 
 func (c *complaints) hear(event any) {
-	e, ok := event.(*log.EventEntryAdded)
-	if !ok {
+	text := ""
+	switch e := event.(type) {
+	case *log.EventEntryAdded:
+		text = fmt.Sprintf("%s: %s (%s)", e.Entry.Level, e.Entry.Text, e.Entry.URL)
+	case *runtime.EventExceptionThrown:
+		text = fmt.Sprintf("%s: %s", e.ExceptionDetails.Text, described(e.ExceptionDetails.Exception))
+	default:
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.texts = append(c.texts, fmt.Sprintf("%s: %s (%s)", e.Entry.Level, e.Entry.Text, e.Entry.URL))
+	c.texts = append(c.texts, text)
+}
+
+func described(o *runtime.RemoteObject) string {
+	if o == nil {
+		return ""
+	}
+	return o.Description
 }
 
 func (c *complaints) take() []string {
@@ -63,40 +84,104 @@ func (c *complaints) take() []string {
 	return texts
 }
 
-// TestInABrowser looks at every kind of page on a desktop and a phone, by day and by night: nothing may stick out of
-// the screen, and the browser must not complain. With BOXKILN_SCREENSHOTS it leaves pictures in that directory.
-func TestInABrowser(t *testing.T) {
-	boxes, builds := samples()
-	server := httptest.NewServer(setup(t, boxes, builds).engine)
-	defer server.Close()
-	tab := browser(t)
-	var heard complaints
+// artefacts is where the tests leave what they saw: $BOXKILN_ARTEFACTS, or a directory that goes with the test.
+func artefacts(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("BOXKILN_ARTEFACTS")
+	if dir == "" {
+		return t.TempDir()
+	}
+	dir = filepath.Join(dir, "web")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func keep(t *testing.T, dir, name string, picture []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// listen has the browser tell what it has against the pages of a tab.
+func listen(t *testing.T, tab context.Context) *complaints {
+	t.Helper()
+	heard := &complaints{}
 	if err := chromedp.Listen(tab, heard.hear); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := chromedp.Call(tab, log.Enable, cdp.Empty{}); err != nil {
 		t.Fatal(err)
 	}
-	for name, path := range map[string]string{
-		"home": "/", "box": "/ops/debian12", "builds": "/builds", "running": "/builds/b7", "failed": "/builds/b6", "nothing": "/?q=nothing",
-	} {
-		for _, width := range []int64{1280, 375} {
+	if _, err := chromedp.Call(tab, runtime.Enable, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	return heard
+}
+
+// serve makes a server that ends after the browser has: its requests would hold it up.
+func serve(t *testing.T, b *bundle) string {
+	t.Helper()
+	server := httptest.NewServer(http.NewCrossOriginProtection().Handler(b.engine))
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return server.URL
+}
+
+// cookie gives a tab a session.
+func cookie(t *testing.T, tab context.Context, url string, session *http.Cookie) {
+	t.Helper()
+	set := network.SetCookieParams{Name: session.Name, Value: session.Value, URL: url, HTTPOnly: new(true), SameSite: network.CookieSameSiteStrict}
+	if _, err := chromedp.Call(tab, network.SetCookie, set); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestInABrowser looks at every kind of page on a desktop and a phone, by day and by night, as a guest and with a
+// session: nothing may stick out of the screen, and the browser must not complain. The pictures are artefacts.
+func TestInABrowser(t *testing.T) {
+	boxes, builds := samples()
+	b := setup(t, boxes, builds)
+	b.window.show(screenPicture(t, 0))
+	b.window.serial = []byte(sampleSerial)
+	b.builds.alter("b5", func(x *Build) { x.State, x.Finished = build.Running, time.Time{} })
+	b.builds.alter("b5", func(x *Build) {
+		x.Question = &Question{Text: "provision 2: shell failed: setup.sh exited with status 3. What now?", Choices: []string{"cleanup", "retry", "abort"}}
+	})
+	url, dir := serve(t, b), artefacts(t)
+	tab := browser(t)
+	heard := listen(t, tab)
+	guest := map[string]string{"home": "/", "box": "/ops/debian12", "builds": "/builds", "running": "/builds/b7", "failed": "/builds/b6",
+		"asking": "/builds/b5", "waiting": "/builds/b4", "nothing": "/?q=nothing", "login": "/login", "lost": "/nowhere"}
+	look(t, tab, heard, url, dir, guest)
+	cookie(t, tab, url, b.login("bxk_write"))
+	look(t, tab, heard, url, dir, map[string]string{"builds-session": "/builds", "running-session": "/builds/b7", "failed-session": "/builds/b6", "asking-session": "/builds/b5"})
+}
+
+func look(t *testing.T, tab context.Context, heard *complaints, url, dir string, pages map[string]string) {
+	t.Helper()
+	for name, path := range pages {
+		for _, width := range []int64{1440, 375} {
 			for _, scheme := range []string{"light", "dark"} {
-				look := fmt.Sprintf("%s-%d-%s", name, width, scheme)
-				seen, err := visit(tab, server.URL+path, width, scheme)
+				what := fmt.Sprintf("%s-%d-%s", name, width, scheme)
+				seen, err := visit(tab, url+path, width, scheme)
 				if err != nil {
-					t.Fatalf("%s: %v", look, err)
+					t.Fatalf("%s: %v", what, err)
 				}
 				if seen.Wide > width {
-					t.Errorf("%s is %d pixels wide on a screen of %d", look, seen.Wide, width)
+					t.Errorf("%s is %d pixels wide on a screen of %d", what, seen.Wide, width)
 				}
 				if want := map[string]string{"light": "rgb(250, 248, 245)", "dark": "rgb(23, 20, 18)"}[scheme]; seen.Ground != want {
-					t.Errorf("%s has the background %s, want %s", look, seen.Ground, want)
+					t.Errorf("%s has the background %s, want %s", what, seen.Ground, want)
 				}
-				if texts := heard.take(); len(texts) > 0 {
-					t.Errorf("%s: %s", look, strings.Join(texts, "; "))
+				if texts := heard.take(); len(texts) > 0 && name != "lost" {
+					t.Errorf("%s: %s", what, strings.Join(texts, "; "))
 				}
-				keep(t, look, seen.picture)
+				keep(t, dir, what, seen.picture)
 			}
 		}
 	}
@@ -131,13 +216,29 @@ func visit(tab context.Context, url string, width int64, scheme string) (seen, e
 	return s, err
 }
 
-func keep(t *testing.T, name string, picture []byte) {
+// screenPicture is a picture of a machine's text screen; each n has another.
+func screenPicture(t *testing.T, n int) []byte {
 	t.Helper()
-	dir := os.Getenv("BOXKILN_SCREENSHOTS")
-	if dir == "" {
-		return
+	img := image.NewPaletted(image.Rect(0, 0, 720, 400), color.Palette{color.Black, color.RGBA{170, 170, 170, 255}, color.RGBA{0, 0, 170, 255}, color.RGBA{85, 255, 85, 255}})
+	for y := range 400 {
+		for x := range 720 {
+			row, column := y/16, x/9
+			switch {
+			case row == 0:
+				img.SetColorIndex(x, y, 2)
+			case row == 3+n%20 && column < 40:
+				img.SetColorIndex(x, y, 3)
+			case row > 1 && row < 22 && (row*7+column*13)%11 < 6 && column < 20+row*37%50 && y%16 > 3 && y%16 < 13 && x%9 < 7:
+				img.SetColorIndex(x, y, 1)
+			}
+		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644); err != nil {
+	var buf bytes.Buffer
+	if err := png.Encode(&buf, img); err != nil {
 		t.Fatal(err)
 	}
+	return buf.Bytes()
 }
+
+const sampleSerial = "[    0.000000] Linux version 6.1.0-26-amd64 (debian-kernel@lists.debian.org)\r\n[    0.000000] Command line: auto=true console=ttyS0\r\n" +
+	"[    1.204113] virtio_net virtio0 ens2: renamed from eth0\r\n\x1b[1;32mLoading additional components\x1b[0m 40%\rLoading additional components 100%\r\n"

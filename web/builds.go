@@ -1,129 +1,85 @@
 package web
 
 import (
-	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/boxkiln/boxkiln/daemon/build"
 )
 
-const (
-	buildsPerPage = 50
-	followSeconds = 5
-)
+const buildsPerPage = 50
 
 // buildsView is the list of builds.
 type buildsView struct {
 	Total  int
 	Builds []buildView
 	Pager  pager
+	Filter filterView
+	May    bool // the visitor may change something
 }
 
 func (buildsView) isView() {}
 
-// buildView is one build with what the templates would have to compute.
-type buildView struct {
-	Build
-	Took    string // how long it ran, or has run
-	Waiting bool   // it is still queued
-	Live    bool   // it has not ended
-	BoxPath string // empty when it publishes nothing
-	Steps   []stepView
-	Follow  bool // the page loads itself again
-	Log     logView
+// filterView is the form that narrows the list.
+type filterView struct {
+	State  string
+	Box    string
+	Text   string
+	States []build.State
 }
 
-func (buildView) isView() {}
+// Set tells whether the list is narrowed.
+func (f filterView) Set() bool { return f.State != "" || f.Box != "" || f.Text != "" }
 
-// stepView is one step and its place in the time of the whole build, for a bar.
-type stepView struct {
-	Step
-	Took        string
-	Start, Size string // percent of the build's time, as SVG writes it; empty without a bar
+// link is the URL of a page of the list under this filter.
+func (f filterView) link(page int) string {
+	q := url.Values{}
+	for name, value := range map[string]string{"state": f.State, "box": f.Box, "q": f.Text} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if page > 1 {
+		q.Set("page", strconv.Itoa(page))
+	}
+	if len(q) == 0 {
+		return "/builds"
+	}
+	return "/builds?" + q.Encode()
 }
 
 func (s *Site) buildList(c *gin.Context) {
-	number := pageNumber(c)
-	builds, total, err := s.builds.List(c.Request.Context(), buildsPerPage, (number-1)*buildsPerPage)
+	number, f := pageNumber(c), readFilter(c)
+	builds, total, err := s.Builds.List(c.Request.Context(), Query{State: build.State(f.State), Box: f.Box, Text: f.Text,
+		Limit: buildsPerPage, Offset: (number - 1) * buildsPerPage})
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
-	link := func(page int) string { return "/builds?page=" + strconv.Itoa(page) }
-	s.render(c, http.StatusOK, "builds.html", page{Title: "Builds", Section: "builds", Body: buildsView{
-		Total: total, Builds: s.buildViews(builds), Pager: newPager(number, total, buildsPerPage, link),
-	}})
+	who := s.visitor(c)
+	v := buildsView{Total: total, Builds: s.buildViews(builds, who), Pager: newPager(number, total, buildsPerPage, f.link), Filter: f, May: who.May}
+	for i := range v.Builds {
+		v.Builds[i].Actions.Next = f.link(number)
+	}
+	s.render(c, http.StatusOK, "builds.html", page{Title: "Builds", Section: "builds", Script: "list.js", Wide: true, Body: v})
 }
 
-// build shows one build. With ?follow it loads itself again while the build runs: only when asked to, because a page
-// that moves by itself is a nuisance to those who read slowly.
-func (s *Site) build(c *gin.Context) {
-	b, err := s.builds.Build(c.Request.Context(), c.Param("id"))
-	if err != nil {
-		s.fail(c, err)
-		return
+// readFilter takes from the URL what narrows the list; a state that is none is ignored.
+func readFilter(c *gin.Context) filterView {
+	f := filterView{State: c.Query("state"), Box: searchText(c.Query("box")), Text: searchText(c.Query("q")), States: build.States()}
+	if !slices.Contains(f.States, build.State(f.State)) {
+		f.State = ""
 	}
-	v := s.newBuildView(b)
-	if v.Log, err = s.logTail(c.Request.Context(), b.ID); err != nil {
-		s.fail(c, err)
-		return
-	}
-	p := page{Title: "Build " + b.ID, Section: "builds"}
-	if _, follow := c.GetQuery("follow"); follow && v.Live {
-		v.Follow, p.Reload = true, followSeconds
-	}
-	p.Body = v
-	s.render(c, http.StatusOK, "build.html", p)
+	return f
 }
 
-func (s *Site) buildViews(builds []Build) []buildView {
-	out := make([]buildView, len(builds))
-	for i, b := range builds {
-		out[i] = s.newBuildView(b)
-	}
-	return out
+// searchText is as much of what somebody looks for as is looked at.
+func searchText(text string) string {
+	text = strings.TrimSpace(text)
+	return strings.ToValidUTF8(text[:min(len(text), maxSearch)], "")
 }
-
-func (s *Site) newBuildView(b Build) buildView {
-	v := buildView{Build: b, Waiting: b.Started.IsZero() && b.Finished.IsZero(), Live: b.Finished.IsZero()}
-	if strings.Count(b.Box, "/") == 1 {
-		v.BoxPath = "/" + b.Box
-	}
-	end := b.Finished
-	if v.Live {
-		end = s.now()
-	}
-	if b.Started.IsZero() {
-		return v
-	}
-	v.Took = duration(end.Sub(b.Started))
-	for _, step := range b.Steps {
-		v.Steps = append(v.Steps, newStepView(step, b.Started, end))
-	}
-	return v
-}
-
-// newStepView places a step between the start and the end of its build.
-func newStepView(step Step, start, end time.Time) stepView {
-	v := stepView{Step: step}
-	if step.Started.IsZero() {
-		return v
-	}
-	stepEnd := step.Finished
-	if stepEnd.IsZero() {
-		stepEnd = end
-	}
-	v.Took = duration(stepEnd.Sub(step.Started))
-	whole := end.Sub(start).Seconds()
-	if whole <= 0 || step.Started.Before(start) {
-		return v
-	}
-	v.Start = percent(step.Started.Sub(start).Seconds() / whole)
-	v.Size = percent(max(0.004, stepEnd.Sub(step.Started).Seconds()/whole)) // a step of no time is still seen
-	return v
-}
-
-func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*min(1, max(0, share))) }

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
+	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/internal/leaktest"
 )
 
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 // noon is when all pages of the tests are looked at.
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
-// fakeBoxes and fakeBuilds are working registries in memory; err, when it is set, is what they answer.
+// fakeBoxes is a working registry in memory; err, when it is set, is what it answers.
 type fakeBoxes struct {
 	boxes []boxregistry.Box
 	err   error
@@ -67,55 +68,29 @@ func (f *fakeBoxes) Box(_ context.Context, name boxregistry.Name) (boxregistry.B
 	return boxregistry.Box{}, fmt.Errorf("box %q: %w", name, boxregistry.ErrNotFound)
 }
 
-type fakeBuilds struct {
-	builds []Build
-	logs   map[string]string
-	err    error
-}
-
-func (f *fakeBuilds) List(_ context.Context, limit, offset int) ([]Build, int, error) {
-	first := min(offset, len(f.builds))
-	return f.builds[first:min(first+limit, len(f.builds))], len(f.builds), f.err
-}
-
-func (f *fakeBuilds) Build(_ context.Context, id string) (Build, error) {
-	for _, b := range f.builds {
-		if b.ID == id {
-			return b, f.err
-		}
-	}
-	return Build{}, fmt.Errorf("build %q: %w", id, ErrNotFound)
-}
-
-type logFile struct{ *bytes.Reader }
-
-func (logFile) Close() error { return nil }
-
-func (f *fakeBuilds) Log(_ context.Context, id string) (io.ReadSeekCloser, error) {
-	text, ok := f.logs[id]
-	if !ok {
-		return nil, fmt.Errorf("log of %q: %w", id, ErrNotFound)
-	}
-	return logFile{bytes.NewReader([]byte(text))}, f.err
-}
-
-// bundle is the pages over the two fakes.
+// bundle is the pages over the fakes.
 type bundle struct {
 	t      *testing.T
 	boxes  *fakeBoxes
 	builds *fakeBuilds
+	window *fakeWindow
+	tokens *fakeTokens
 	log    *bytes.Buffer
+	site   *Site
 	engine *gin.Engine
 }
 
 func setup(t *testing.T, boxes *fakeBoxes, builds *fakeBuilds) *bundle {
 	t.Helper()
-	b := &bundle{t: t, boxes: boxes, builds: builds, log: &bytes.Buffer{}, engine: gin.New()}
-	site, err := New(boxes, builds, Options{Version: "1.2.3-test", Logger: slog.New(slog.NewTextHandler(b.log, nil))})
+	b := &bundle{t: t, boxes: boxes, builds: builds, window: &fakeWindow{}, tokens: newTokens(), log: &bytes.Buffer{}, engine: gin.New()}
+	b.window.changed.L, builds.changed.L = &b.window.mu, &builds.mu
+	from := Sources{Boxes: boxes, Builds: builds, Window: b.window, Control: builds, Tokens: b.tokens}
+	site, err := New(from, Options{Version: "1.2.3-test", Logger: slog.New(slog.NewTextHandler(b.log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	site.now = func() time.Time { return noon }
+	b.site = site
 	site.Register(b.engine)
 	b.engine.Match([]string{"GET", "HEAD"}, "/:org/:box", site.Box) // the Vagrant API does this
 	b.engine.NoRoute(site.NotFound)
@@ -126,10 +101,42 @@ func setup(t *testing.T, boxes *fakeBoxes, builds *fakeBuilds) *bundle {
 func (b *bundle) get(path string) *httptest.ResponseRecorder { return b.ask("GET", path) }
 
 func (b *bundle) ask(method, path string) *httptest.ResponseRecorder {
+	return b.do(httptest.NewRequestWithContext(b.t.Context(), method, "http://reg.example:8099"+path, nil))
+}
+
+func (b *bundle) do(r *http.Request) *httptest.ResponseRecorder {
 	b.t.Helper()
 	w := httptest.NewRecorder()
-	b.engine.ServeHTTP(w, httptest.NewRequestWithContext(b.t.Context(), method, "http://reg.example:8099"+path, nil))
+	b.engine.ServeHTTP(w, r)
 	return w
+}
+
+// post sends a form as a page of our own does, with the cookies given.
+func (b *bundle) post(path string, form url.Values, cookies ...*http.Cookie) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(b.t.Context(), "POST", "http://reg.example:8099"+path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	for _, c := range cookies {
+		r.AddCookie(c)
+	}
+	return b.do(r)
+}
+
+// getAs asks for a page with a session.
+func (b *bundle) getAs(path string, session *http.Cookie) string {
+	r := httptest.NewRequestWithContext(b.t.Context(), "GET", "http://reg.example:8099"+path, nil)
+	r.AddCookie(session)
+	return b.do(r).Body.String()
+}
+
+// login returns the cookie that a token is worth.
+func (b *bundle) login(token string) *http.Cookie {
+	b.t.Helper()
+	w := b.post("/login", url.Values{"token": {token}})
+	if w.Code != http.StatusSeeOther || len(w.Result().Cookies()) != 1 {
+		b.t.Fatalf("login: %d\n%s", w.Code, w.Body)
+	}
+	return w.Result().Cookies()[0]
 }
 
 // page asks for a page that must be there.
@@ -200,26 +207,52 @@ func sampleBuilds() []Build {
 	at := func(seconds float64) time.Time {
 		return noon.Add(time.Duration((seconds - 200) * float64(time.Second)))
 	}
+	step := func(name string, phase build.StepPhase, began, seconds float64, detail string) build.Moment {
+		return build.Moment{Kind: build.EventStep, Name: name, Phase: phase, At: at(began), Seconds: seconds, Detail: detail}
+	}
+	mark := func(m build.Mark, when float64, detail string) build.Moment {
+		return build.Moment{Kind: build.EventMark, Name: string(m), At: at(when), Detail: detail}
+	}
 	return []Build{
-		{ID: "b7", State: "running", Template: "debian.pkr.hcl", Source: "libvirt.debian", Box: "ops/debian12", Version: "20261121.1.0", Attempt: 2,
-			Queued: at(0), Started: at(2), Steps: []Step{
-				{Name: "fetch-media", State: "cached", Note: "verified 3 days ago", Started: at(2), Finished: at(2.1)},
-				{Name: "install", State: "done", Started: at(3), Finished: at(121)},
-				{Name: "wait-guest", State: "done", Started: at(121), Finished: at(145)},
-				{Name: "provision 1: shell", State: "running", Started: at(145)},
-				{Name: "shutdown", State: "pending"}, {Name: "export", State: "pending"}, {Name: "publish", State: "pending"}}},
-		{ID: "b6", State: "failed", Template: "rocky.json", Source: "libvirt.rocky", Attempt: 1, Queued: at(-900), Started: at(-890), Finished: at(-800),
-			Error: "provisioner 2 (shell): script \"setup.sh\" exited with status 3; the last lines it printed are in the log",
-			Steps: []Step{{Name: "install", State: "done", Started: at(-890), Finished: at(-820)}, {Name: "provision 2: shell", State: "failed", Started: at(-820), Finished: at(-800)}}},
-		{ID: "b5", State: "succeeded", Template: "debian.pkr.hcl", Source: "libvirt.debian", Box: "ops/debian12", Version: "20261120.1.0", Attempt: 1,
+		{ID: "b7", State: build.Running, Template: "debian.pkr.hcl", Source: "libvirt.debian", Box: "ops/debian12", Version: "20261121.1.0", Attempt: 2,
+			Queued: at(0), Started: at(2), Timeline: []build.Moment{
+				{Kind: build.EventState, Name: "running", Phase: build.StepBegan, At: at(2)},
+				step("fetch-media", build.StepCached, 2, 0, "verified 3 days ago"),
+				mark(build.MarkMedia, 2.2, ""),
+				step("create-machine", build.StepDone, 3, 1.5, ""),
+				mark(build.MarkPoweredOn, 4.5, ""),
+				step("type-boot", build.StepDone, 4.6, 9, ""),
+				mark(build.MarkTyped, 13.6, ""),
+				step("wait-guest", build.StepDone, 14, 118, ""),
+				{Kind: build.EventSeed, Name: "GET /preseed.cfg", Status: 200, Size: 1932, At: at(21)},
+				{Kind: build.EventSeed, Name: "GET /late.sh", Status: 404, At: at(80)},
+				mark(build.MarkPortOpen, 118, "127.0.0.1:40022"), mark(build.MarkBanner, 119, "SSH-2.0-OpenSSH_9.2p1"), mark(build.MarkLogin, 132, ""),
+				step("provision 1: shell", build.StepBegan, 145, 0, "")}},
+		{ID: "b6", State: build.Failed, Template: "rocky.json", Source: "libvirt.rocky", Attempt: 1, Queued: at(-900), Started: at(-890), Finished: at(-800),
+			Resumable: true,
+			Error:     "provisioner 2 (shell): script \"setup.sh\" exited with status 3; the last lines it printed are in the log",
+			Timeline: []build.Moment{step("install", build.StepDone, -890, 70, ""), step("provision 2: shell", build.StepFailed, -820, 20, "exited with status 3"),
+				{Kind: build.EventState, Name: "failed", At: at(-800)}}},
+		{ID: "b5", State: build.Succeeded, Template: "debian.pkr.hcl", Source: "libvirt.debian", Box: "ops/debian12", Version: "20261120.1.0", Attempt: 1,
 			Queued: at(-90000), Started: at(-89990), Finished: at(-89800)},
-		{ID: "b4", State: "queued", Template: "alma.pkr.hcl", Source: "virtualbox-iso.alma", Queued: at(100)},
-		{ID: "b3", State: "canceled", Template: "alma.pkr.hcl", Source: "libvirt.alma", Queued: at(-190000), Finished: at(-189000)},
+		{ID: "b4", State: build.Queued, Template: "alma.pkr.hcl", Source: "virtualbox-iso.alma", Queued: at(100)},
+		{ID: "b3", State: build.Canceled, Template: "alma.pkr.hcl", Source: "libvirt.alma", Queued: at(-190000), Finished: at(-189000)},
 	}
 }
 
-const sampleLog = "==> libvirt.debian: Waiting for SSH ...\n    libvirt.debian: \x1b[32mconnected\x1b[0m\r\n    libvirt.debian: 10%\r    libvirt.debian: 100%\n" +
-	"==> libvirt.debian: Provisioning with shell script setup.sh\n    libvirt.debian: Setting up openssh-server (1:9.2p1-2+deb12u3) ...\n"
+// say and msg are events of a log.
+func say(text string) build.Event { return build.Event{Time: noon, Kind: build.EventSay, Text: text} }
+func msg(text string) build.Event {
+	return build.Event{Time: noon, Kind: build.EventMessage, Text: text}
+}
+
+func sampleLog() []build.Event {
+	return []build.Event{
+		{Time: noon, Kind: build.EventState, State: build.Running}, say("Waiting for SSH ..."), msg("\x1b[32mconnected\x1b[0m\r"), msg("10%\r100%"),
+		{Time: noon, Kind: build.EventProgress, Text: "debian.iso", Done: 1, Total: 2}, {Time: noon, Kind: build.EventSeed, Text: "GET /preseed.cfg: 200"},
+		say("Provisioning with shell script setup.sh"), msg("Setting up openssh-server (1:9.2p1-2+deb12u3) ..."),
+	}
+}
 
 func samples() (*fakeBoxes, *fakeBuilds) {
 	named := func(name, short string, releases ...boxregistry.Release) boxregistry.Box {
@@ -231,5 +264,6 @@ func samples() (*fakeBoxes, *fakeBuilds) {
 			named("lab/windows-2022", "", release("1.0.0-rc1", boxregistry.Draft)),
 			named("lab/alpine", "Smallest guest that boots", release("3.20.3", boxregistry.Released, file("libvirt", "amd64", 61_200_000), file("virtualbox", "amd64", 66_000_000))),
 		}},
-		&fakeBuilds{builds: sampleBuilds(), logs: map[string]string{"b7": sampleLog, "b6": strings.Repeat("boring line\n", 40_000) + "setup.sh: no such mirror\n"}}
+		&fakeBuilds{builds: sampleBuilds(), logs: map[string][]build.Event{"b7": sampleLog(),
+			"b6": append(slices.Repeat([]build.Event{msg("boring line")}, 40_000), msg("setup.sh: no such mirror"))}}
 }

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -30,16 +29,15 @@ func (homeView) isView() {}
 
 func (s *Site) home(c *gin.Context) {
 	number := pageNumber(c)
-	search := strings.TrimSpace(c.Query("q"))
-	search = strings.ToValidUTF8(search[:min(len(search), maxSearch)], "")
-	boxes, total, err := s.boxes.List(c.Request.Context(), boxregistry.ListQuery{
+	search := searchText(c.Query("q"))
+	boxes, total, err := s.Boxes.List(c.Request.Context(), boxregistry.ListQuery{
 		Search: search, NewestFirst: search == "", Limit: boxesPerPage, Offset: (number - 1) * boxesPerPage,
 	})
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
-	builds, _, err := s.builds.List(c.Request.Context(), recentBuilds, 0)
+	builds, _, err := s.Builds.List(c.Request.Context(), Query{Limit: recentBuilds})
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -47,8 +45,8 @@ func (s *Site) home(c *gin.Context) {
 	link := func(page int) string {
 		return "/?" + url.Values{"q": {search}, "page": {strconv.Itoa(page)}}.Encode()
 	}
-	s.render(c, http.StatusOK, "home.html", page{Title: "Boxes", Section: "boxes", Body: homeView{
+	s.render(c, http.StatusOK, "home.html", page{Title: "Boxes", Section: "boxes", Script: "list.js", Body: homeView{
 		Search: search, Total: total, Boxes: boxes, Pager: newPager(number, total, boxesPerPage, link),
-		Builds: s.buildViews(builds),
+		Builds: s.buildViews(builds, s.visitor(c)),
 	}})
 }

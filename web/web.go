@@ -1,74 +1,32 @@
-// Package web is what people see: boxes with their versions, builds with their steps and log.
+// Package web is what people see: boxes with their versions, builds with their timeline and log, and the window into the
+// machine of a build that runs.
 //
-// Pages are rendered on the server from embedded templates and need no JavaScript; a strict content security policy
-// allows none, nor any inline style, so that nothing that a box's maker or a guest's output writes can become code.
-// The package reads through the two small interfaces that it declares, [Boxes] and [Builds]. The daemon mounts the
-// routes with [Site.Register] and hands [Site.Box] to the Vagrant API, which shares /org/box with it.
+// Pages are rendered on the server from embedded templates and are whole without JavaScript. A few small modules make
+// them live: they append to the log what server-sent events bring, exchange parts of a page for newer ones that the
+// server rendered, and show the screen while somebody looks. A strict content security policy allows these modules and
+// no inline code, so that nothing that a box's maker or a guest's output writes can become code.
+//
+// Everybody who reaches the listener may read. What changes something needs a session, which [Site] gives for a token
+// (see login.go), or the daemon's own socket. The package reads and acts through the small interfaces of [Sources]. The
+// daemon mounts the routes with [Site.Register] and hands [Site.Box] to the Vagrant API, which shares /org/box with it.
 package web
 
 import (
 	"bytes"
-	"context"
 	"embed"
 	"errors"
 	"fmt"
 	"html/template"
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 )
-
-// ErrNotFound is what Builds returns for a build that does not exist.
-var ErrNotFound = errors.New("no such build")
-
-// Boxes is what the pages need of the registry.
-type Boxes interface {
-	// List returns the boxes that q asks for, and how many there are without its limit.
-	List(ctx context.Context, q boxregistry.ListQuery) ([]boxregistry.Summary, int, error)
-	// Box returns a box with all its versions, or boxregistry.ErrNotFound.
-	Box(ctx context.Context, name boxregistry.Name) (boxregistry.Box, error)
-}
-
-// Builds is what the pages need of the daemon's builds.
-type Builds interface {
-	// List returns builds, newest first, without their steps, and how many there are in all.
-	List(ctx context.Context, limit, offset int) ([]Build, int, error)
-	// Build returns one build with its steps, or ErrNotFound.
-	Build(ctx context.Context, id string) (Build, error)
-	// Log opens what the build printed so far; the caller closes it. It returns ErrNotFound when nothing was printed.
-	Log(ctx context.Context, id string) (io.ReadSeekCloser, error)
-}
-
-// Build is a build as the pages show it.
-type Build struct {
-	ID       string
-	State    string // one of build.State's values
-	Template string // the template's name or path
-	Source   string // "libvirt.debian"
-	Box      string // "org/box" that it publishes into; may be empty
-	Version  string // the version that it publishes; may be empty
-	Attempt  int
-	Queued   time.Time
-	Started  time.Time // zero while queued
-	Finished time.Time // zero while it runs
-	Error    string    // why it did not succeed, for the user
-	Steps    []Step    // in their order
-}
-
-// Step is one step of a build's last attempt.
-type Step struct {
-	Name     string
-	State    string // "pending", "running", "done", "cached", "failed" or "skipped"
-	Note     string // "made 3 h ago"; may be empty
-	Started  time.Time
-	Finished time.Time
-}
 
 // Options are the things that depend on where the pages are served.
 type Options struct {
@@ -82,23 +40,26 @@ var templateFiles embed.FS
 
 // Site renders the pages. Make it with New.
 type Site struct {
-	boxes   Boxes
-	builds  Builds
-	base    boxregistry.BaseURL
-	version string
-	log     *slog.Logger
-	now     func() time.Time
-	assets  assets
-	pages   map[string]*template.Template // by file name
+	Sources
+	base     boxregistry.BaseURL
+	version  string
+	log      *slog.Logger
+	now      func() time.Time
+	origin   *http.CrossOriginProtection
+	sessions sessions
+	failures failures
+	readers  atomic.Int64 // that follow something now
+	assets   assets
+	pages    map[string]*template.Template // by file name
 }
 
 // New parses the templates, which are part of the program, and returns the pages.
-func New(boxes Boxes, builds Builds, o Options) (*Site, error) {
+func New(from Sources, o Options) (*Site, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Site{boxes: boxes, builds: builds, base: o.BaseURL, version: o.Version, log: o.Logger, now: time.Now,
-		pages: map[string]*template.Template{}}
+	s := &Site{Sources: from, base: o.BaseURL, version: o.Version, log: o.Logger, now: time.Now,
+		origin: http.NewCrossOriginProtection(), pages: map[string]*template.Template{}}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
@@ -107,7 +68,7 @@ func New(boxes Boxes, builds Builds, o Options) (*Site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("web templates: %w", err)
 	}
-	for _, page := range []string{"home.html", "box.html", "builds.html", "build.html", "message.html"} {
+	for _, page := range []string{"home.html", "box.html", "builds.html", "build.html", "login.html", "message.html"} {
 		t, err := layout.Clone()
 		if err == nil {
 			_, err = t.ParseFS(templateFiles, "templates/"+page)
@@ -126,27 +87,40 @@ func (s *Site) Register(r gin.IRoutes) {
 	r.Match(read, "/", s.home)
 	r.Match(read, "/builds", s.buildList)
 	r.Match(read, "/builds/:id", s.build)
+	r.Match(read, "/builds/:id/status", s.status)
 	r.Match(read, "/builds/:id/log", s.buildLog)
+	r.Match(read, "/builds/:id/screen.png", s.screenPicture)
 	r.Match(read, "/assets/:digest/:name", s.asset)
+	r.GET("/builds/:id/screen", s.screenNext)
+	r.GET("/builds/:id/events", s.events)
+	r.GET("/builds/:id/serial", s.serial)
+	r.POST("/builds/:id/keys", s.change, s.keys)
+	r.POST("/builds/:id/cancel", s.change, s.cancel)
+	r.POST("/builds/:id/retry", s.change, s.retry)
+	r.POST("/builds/:id/resume", s.change, s.resume)
+	r.POST("/builds/:id/answer", s.change, s.answer)
+	r.Match(read, "/login", s.loginForm)
+	r.POST("/login", s.sameOrigin, s.login)
+	r.POST("/logout", s.sameOrigin, s.logout)
 }
 
 // NotFound is the page for a path that leads nowhere.
 func (s *Site) NotFound(c *gin.Context) {
-	s.render(c, http.StatusNotFound, "message.html", page{Title: "Not found", Body: message{
-		Heading: "There is nothing here",
-		Text:    "The page, box or build does not exist, or it is not open to you.",
-	}})
+	s.tell(c, http.StatusNotFound, "There is nothing here", "The page, box or build does not exist, or it is not open to you.")
 }
 
 // page is what the layout needs; Body is the page's own view.
 type page struct {
 	Title   string
 	Section string // "boxes" or "builds": which link of the head is the current one
-	Reload  int    // seconds after which the page loads itself again; 0 for never
+	Script  string // file of the module that makes the page live; empty for none
+	Wide    bool   // the page uses the whole of a large screen
 	Body    view
 	Version string
 	Style   string // URL of the style sheet
 	Icon    string // URL of the icon
+	Who     visitor
+	Here    string // where to return to after a login
 }
 
 // view marks the types that pages are made of.
@@ -157,21 +131,41 @@ type message struct{ Heading, Text string }
 
 func (message) isView() {}
 
-// contentSecurityPolicy forbids scripts, inline styles, frames and everything from elsewhere.
-const contentSecurityPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// tell answers with a page that has one thing to say.
+func (s *Site) tell(c *gin.Context, status int, heading, text string) {
+	s.render(c, status, "message.html", page{Title: heading, Body: message{Heading: heading, Text: text}})
+}
+
+// contentSecurityPolicy allows our own modules and what they fetch from here, and pictures that they were given; no
+// inline code, frames or anything from elsewhere.
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' blob:; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // render writes a page, whole or not at all.
 func (s *Site) render(c *gin.Context, status int, name string, p page) {
 	p.Version, p.Style, p.Icon = s.version, s.assets.url("style.css"), s.assets.url("icon.svg")
+	if p.Script != "" {
+		p.Script = s.assets.url(p.Script)
+	}
+	p.Who = s.visitor(c)
+	if p.Here == "" {
+		p.Here = c.Request.URL.RequestURI()
+	}
+	s.execute(c, status, s.pages[name], "layout.html", p)
+}
+
+func (s *Site) execute(c *gin.Context, status int, t *template.Template, name string, data any) {
 	var buf bytes.Buffer
-	if err := s.pages[name].ExecuteTemplate(&buf, "layout.html", p); err != nil {
+	if err := t.ExecuteTemplate(&buf, name, data); err != nil {
 		s.log.ErrorContext(c.Request.Context(), "render page", "page", name, "path", c.Request.URL.Path, "error", err)
 		c.String(http.StatusInternalServerError, "The page could not be made; the daemon's log says why.\n")
 		return
 	}
 	secure(c)
-	c.Writer.Header().Set("Cache-Control", "no-cache")
-	c.Writer.Header().Set("Content-Length", strconv.Itoa(buf.Len()))
+	h := c.Writer.Header()
+	h.Set("Cache-Control", "private, no-cache")
+	h.Set("Vary", "Cookie")
+	h.Set("Content-Length", strconv.Itoa(buf.Len()))
 	c.Data(status, "text/html; charset=utf-8", buf.Bytes())
 }
 
@@ -183,18 +177,42 @@ func secure(c *gin.Context) {
 	h.Set("Referrer-Policy", "same-origin")
 }
 
-// fail answers with the page for what is not there, or with an excuse for what went wrong here.
+// fail answers with the page for what is not there, with what the person who asked must know, or with an excuse for what
+// went wrong here.
 func (s *Site) fail(c *gin.Context, err error) {
-	var invalid *boxregistry.InvalidNameError
+	status, heading, text := s.explain(c, err)
 	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, boxregistry.ErrNotFound), errors.As(err, &invalid):
-		s.NotFound(c)
+	case status == http.StatusNotFound:
+		heading, text = "There is nothing here", "The page, box or build does not exist, or it is not open to you."
 	case c.Request.Context().Err() != nil: // the reader has gone
 		c.Abort()
-	default:
-		s.log.ErrorContext(c.Request.Context(), "web page", "path", c.Request.URL.Path, "error", err)
-		s.render(c, http.StatusInternalServerError, "message.html", page{Title: "Error", Body: message{
-			Heading: "Something went wrong here", Text: "The daemon's log says what. Loading the page again may help.",
-		}})
+		return
 	}
+	if wantsJSON(c) {
+		secure(c)
+		c.AbortWithStatusJSON(status, failure{Error: text})
+		return
+	}
+	s.tell(c, status, heading, text)
+	c.Abort()
+}
+
+// failure is what a module is told that asked for something in vain.
+type failure struct {
+	Error string `json:"error"`
+}
+
+// explain finds the words for an error. One that is ours is logged and its text is not shown.
+func (s *Site) explain(c *gin.Context, err error) (status int, heading, text string) {
+	var invalid *boxregistry.InvalidNameError
+	var refusal *Refusal
+	switch {
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrNothing), errors.Is(err, boxregistry.ErrNotFound), errors.As(err, &invalid):
+		return http.StatusNotFound, "", ""
+	case errors.As(err, &refusal):
+		return refusal.Status, "That cannot be done", refusal.Text
+	case c.Request.Context().Err() == nil:
+		s.log.ErrorContext(c.Request.Context(), "web page", "path", c.Request.URL.Path, "error", err)
+	}
+	return http.StatusInternalServerError, "Something went wrong here", "The daemon's log says what. Loading the page again may help."
 }
