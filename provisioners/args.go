@@ -4,7 +4,7 @@ import "github.com/boxkiln/boxkiln/internal/schema"
 
 // CommunicatorArgs choose how the guest is reached. Source: packer-plugin-sdk communicator/config.go.
 type CommunicatorArgs struct {
-	Communicator          string          `json:"communicator" doc:"ssh (default), winrm or none." guest:"no"`
+	Communicator          string          `json:"communicator" doc:"ssh (default), winrm or none." guest:"artifact"`
 	PauseBeforeConnecting schema.Duration `json:"pause_before_connecting" doc:"Wait after the guest first answers, then connect." guest:"no"`
 }
 

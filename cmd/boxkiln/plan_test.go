@@ -11,6 +11,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/wire"
+	"github.com/boxkiln/boxkiln/internal/schema"
 )
 
 func TestPrintPlans(t *testing.T) {
@@ -84,5 +85,33 @@ func TestCacheSwitchesAreRead(t *testing.T) {
 	}
 	if err := (&cacheOptions{maxAge: -1}).set(&build.Options{}); err == nil {
 		t.Error("a negative age was taken")
+	}
+}
+
+// TestEveryArgumentSaysHowFarItReaches fails for an argument of a new kind that nobody has declared to reach the guest or
+// not: add guest:"yes", "artifact" or "no" to its field.
+func TestEveryArgumentSaysHowFarItReaches(t *testing.T) {
+	t.Parallel()
+	parts := newParts()
+	check := func(kind string, b *schema.Block) {
+		if b == nil {
+			return
+		}
+		for _, a := range b.Args {
+			switch a.Guest {
+			case schema.ReachesGuest, schema.ReachesArtifact, schema.StaysOutside:
+			default:
+				t.Errorf("%s: %s reaches %q", kind, a.Name, a.Guest)
+			}
+		}
+	}
+	for name, k := range parts.Sources {
+		check("source "+name, k.Schema)
+	}
+	for name, k := range parts.Provisioners {
+		check("provisioner "+name, k.Schema)
+	}
+	for name, k := range parts.PostProcessors {
+		check("post-processor "+name, k.Schema)
 	}
 }

@@ -222,7 +222,6 @@ func (s *stager) artifact() error {
 	p, r := s.plan, s.recipe()
 	r.text("build name", p.Name) // part of the default names of artifacts
 	r.text("builder type", p.Builder)
-	r.text("communicator", p.Communicator.Kind())
 	values, err := schema.Reaching(p, schema.ReachesArtifact)
 	if err != nil {
 		return err

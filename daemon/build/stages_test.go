@@ -164,7 +164,7 @@ func TestStages(t *testing.T) {
 		"provision[1] script: type, build name, builder type, env, inline",
 		"provision[2] script: type, build name, builder type, scripts, scripts/a.sh, scripts/b.sh",
 		"provision[3] copy: type, build name, builder type, scripts, files, files/x, files/y",
-		"artifact: build name, builder type, communicator, shutdown_command, format, post-processor[1][1] type, " +
+		"artifact: build name, builder type, shutdown_command, format, post-processor[1][1] type, " +
 			"post-processor[1][1] include, post-processor[1][1] output, post-processor[1][1] output BuildName, info.json",
 	}
 	if d := cmp.Diff(want, got); d != "" {

@@ -44,7 +44,7 @@ func reaching(v reflect.Value, r Reach) ([]Value, error) {
 				return nil, err
 			}
 			all = append(all, inner...)
-		case tag == r && !empty(v.Field(i)), (tag == ReachesGuest || tag == ReachesArtifact) && declares(f.Type):
+		case tag == r && !empty(v.Field(i)), (tag == ReachesGuest || tag == ReachesArtifact) && f.Type.Kind() == reflect.Struct && declares(f.Type):
 			t, err := tree(v.Field(i), r)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", jsonName(f), err)
@@ -71,7 +71,9 @@ func hasFlag(f reflect.StructField, flag string) bool { return slices.Contains(f
 // tree is a value as JSON; of the structs in it only the fields that reach as far as r.
 func tree(v reflect.Value, r Reach) (any, error) {
 	switch {
-	case v.Kind() == reflect.Pointer && !v.IsNil():
+	case v.Kind() == reflect.Pointer && v.IsNil():
+		return nil, nil
+	case v.Kind() == reflect.Pointer:
 		return tree(v.Elem(), r)
 	case v.Kind() == reflect.Slice && declares(v.Type().Elem()):
 		list := make([]any, v.Len())
