@@ -3,7 +3,6 @@ package build
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -155,7 +154,7 @@ func TestAge(t *testing.T) {
 		24 * time.Hour: "24h", 90 * time.Minute: "1h30m", 10 * time.Minute: "10m", 45 * time.Second: "45s", time.Hour + time.Second: "1h0m1s", 20 * time.Hour: "20h",
 	} {
 		if got := age(d); got != want {
-			t.Error(fmt.Sprintf("%q, want %q", got, want))
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

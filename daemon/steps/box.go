@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/internal/fsx"
@@ -78,8 +79,13 @@ func (t *Set) fetchBox(ctx context.Context, s *build.Session) error {
 	} else if err != nil {
 		return err
 	}
-	s.Media = iso.File{Path: path, URL: text, SHA256: iso.Digest{Algorithm: iso.SHA256, Hex: string(found.File.Digest)}}
+	s.Media = boxMedium(found.File.Digest, path, text)
 	return nil
+}
+
+// boxMedium is the disk of a box as a medium. It is known by the digest of the box.
+func boxMedium(d blob.Digest, path, url string) iso.File {
+	return iso.File{Path: path, URL: url, SHA256: iso.Digest{Algorithm: iso.SHA256, Hex: string(d)}}
 }
 
 func (t *Set) unpackBox(ctx context.Context, s *build.Session, file boxregistry.File, path string) error {

@@ -13,7 +13,7 @@ import (
 
 // provisionStep makes the step of one provisioner with its meta-arguments.
 func (t *Set) provisionStep(i int, p build.ProvisionPlan) build.Step {
-	name := fmt.Sprintf("provision[%d] %s", i+1, p.Type)
+	name := build.ProvisionStep(i, p.Type)
 	return build.Step{Name: name, Do: func(ctx context.Context, s *build.Session) error {
 		err := t.provision(ctx, s, p)
 		if err != nil && p.ContinueOnError && ctx.Err() == nil {

@@ -129,14 +129,14 @@ func (k *kept) lease(ctx context.Context, s *build.Session, e checkpoint.Entry) 
 
 // unfit says why an entry cannot stand in for its stage here and now; nothing if it can.
 func (k *kept) unfit(ctx context.Context, s *build.Session, e checkpoint.Entry) string {
-	for i, ran := range e.Ran {
-		if i >= len(k.stages) {
-			break
-		}
-		if limit := k.stages[i].MaxAge; k.set.Now().Sub(ran.Time()) > limit {
-			return fmt.Sprintf("%s in it is older than %s", k.stages[i].Name, limit)
-		}
+	if old := build.TooOld(k.stages, e.Ran, k.set.Now()); old != "" {
+		return old
 	}
+	return k.misfit(ctx, s, e)
+}
+
+// misfit says why the machine in an entry cannot be thawed here; nothing if it can, or if there is none.
+func (k *kept) misfit(ctx context.Context, s *build.Session, e checkpoint.Entry) string {
 	if e.Machine == nil {
 		return ""
 	}
