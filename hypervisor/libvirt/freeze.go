@@ -27,6 +27,7 @@ type freezing struct {
 	dir    string
 	facts  hostFacts
 	domain string // libvirt's description of the running machine; empty: it is off
+	paused bool   // and stays so
 	disks  []freezingDisk
 	host   hypervisor.Host
 }
@@ -39,46 +40,61 @@ type freezingDisk struct {
 }
 
 // Freeze keeps the machine in dir. A disk is kept as a hard link, and the overlay that takes its place names that link:
-// the machine's own directory goes when its build ends, and dir stays.
+// the machine's own directory goes when its build ends, and dir stays. What is kept is not synced to the host's disk.
 func (m *Machine) Freeze(ctx context.Context, dir string) (hypervisor.Frozen, error) {
-	z := &freezing{Machine: m, dir: dir}
-	done, err := m.driver.freezes.take(ctx, m.uuid)
-	if err != nil {
-		return hypervisor.Frozen{}, fmt.Errorf("freeze the machine %q: %w", m.name, err)
-	}
-	defer done()
-	s, err := m.status(ctx)
-	if err == nil {
-		z.meta, err = m.current(ctx)
-	}
-	if err == nil {
-		z.facts, err = m.driver.host(ctx, m.uri, m.meta.Arch)
-	}
-	switch {
-	case err != nil:
-	case s.over():
-		err = z.coverable(ctx)
-	default:
-		z.domain, err = m.freezable(ctx, z.facts, z.meta)
-	}
-	if err == nil {
-		err = z.freeze(ctx, s)
-	}
+	f, err := m.freeze(ctx, dir)
 	switch {
 	case err != nil && ctx.Err() != nil: // libvirt's own words tell less
-		return hypervisor.Frozen{}, fmt.Errorf("freeze the machine %q: %w: %w", m.name, context.Cause(ctx), err)
+		return f, fmt.Errorf("freeze the machine %q: %w: %w", m.name, context.Cause(ctx), err)
 	case err != nil:
-		return hypervisor.Frozen{}, fmt.Errorf("freeze the machine %q: %w", m.name, err)
+		return f, fmt.Errorf("freeze the machine %q: %w", m.name, err)
+	}
+	return f, nil
+}
+
+func (m *Machine) freeze(ctx context.Context, dir string) (hypervisor.Frozen, error) {
+	done, err := m.driver.freezes.take(ctx, m.uuid)
+	if err != nil {
+		return hypervisor.Frozen{}, err
+	}
+	defer done()
+	z := &freezing{Machine: m, dir: dir}
+	if err := z.look(ctx); err != nil {
+		return hypervisor.Frozen{}, err
+	}
+	if err := z.act(ctx); err != nil {
+		return hypervisor.Frozen{}, err
 	}
 	return z.result()
 }
 
-func (z *freezing) freeze(ctx context.Context, s status) error {
+// look finds out what there is to freeze, and whether it can be.
+func (z *freezing) look(ctx context.Context) error {
+	s, err := z.status(ctx)
+	if err != nil {
+		return err
+	}
+	if z.meta, err = z.current(ctx); err != nil {
+		return err
+	}
+	if z.facts, err = z.driver.host(ctx, z.uri, z.meta.Arch); err != nil {
+		return err
+	}
+	if s.over() {
+		return z.coverable(ctx)
+	}
+	z.paused = s.state() == hypervisor.Paused
+	z.domain, err = z.freezable(ctx, z.facts, z.meta)
+	return err
+}
+
+// act freezes, or leaves everything as it was.
+func (z *freezing) act(ctx context.Context) error {
 	err := z.layDown(ctx)
 	if err == nil && z.domain == "" {
 		err = z.swap()
 	} else if err == nil {
-		err = z.snapshot(ctx, s.domain == libvirt.DOMAIN_RUNNING)
+		err = z.snapshot(ctx)
 	}
 	if err != nil {
 		return errors.Join(err, z.undo())
@@ -153,10 +169,15 @@ func (z *freezing) freeOverlay(i int) string {
 func (z *freezing) undo() error {
 	paths := []string{filepath.Join(z.dir, memoryFile), filepath.Join(z.dir, varsFile)}
 	for _, d := range z.disks {
-		paths = append(paths, d.frozen, d.overlay)
+		if d.overlay != d.active.Path { // swapped, and not swapped back
+			paths = append(paths, d.frozen, d.overlay)
+		}
 	}
 	var errs []error
 	for _, path := range paths {
+		if path == "" {
+			continue
+		}
 		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -197,16 +218,18 @@ func alike(path, other string) error {
 	return os.Chmod(path, info.Mode().Perm())
 }
 
-// swapBack gives the first n disks their names again.
+// swapBack gives the first n disks, whose overlays have their names, those names again.
 func (z *freezing) swapBack(n int) error {
 	var errs []error
-	for _, d := range z.disks[:n] {
-		errs = append(errs, os.Rename(d.frozen, d.active.Path))
+	for i := range z.disks[:n] {
+		d := &z.disks[i]
+		if err := os.Rename(d.frozen, d.active.Path); err != nil {
+			errs = append(errs, fmt.Errorf("%w: the machine is based on what was to be frozen: %w", hypervisor.ErrCrashed, err))
+			continue
+		}
+		d.overlay = "" // it is gone
 	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("%w: %w", hypervisor.ErrCrashed, err)
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (z *freezing) keepVars() error {
@@ -222,7 +245,7 @@ func (z *freezing) keepVars() error {
 
 // snapshot writes the memory and puts the overlays in the place of the disks, all at the same moment of the guest, which
 // stands still meanwhile.
-func (z *freezing) snapshot(ctx context.Context, running bool) error {
+func (z *freezing) snapshot(ctx context.Context) error {
 	text, err := z.snapshotXML()
 	if err != nil {
 		return err
@@ -234,7 +257,7 @@ func (z *freezing) snapshot(ctx context.Context, running bool) error {
 			return err
 		}
 		z.host.Hypervisor = version
-		if running {
+		if !z.paused {
 			if err := dom.Suspend(); err != nil {
 				return err
 			}
@@ -295,81 +318,6 @@ func (z *freezing) snapshotXML() (string, error) {
 		snap.Disks.Disks = append(snap.Disks.Disks, entry)
 	}
 	return snap.Marshal()
-}
-
-// settle tells libvirt what the disks are now, takes their old names away and closes the frozen files.
-func (z *freezing) settle(ctx context.Context) error {
-	meta := z.meta
-	meta.Disks = nil
-	for _, d := range z.disks {
-		under := append([]layer{{d.frozen, d.active.Format}}, d.active.Backing...)
-		meta.Disks = append(meta.Disks, diskMeta{Path: d.overlay, Format: disk.QCOW2, Backing: under})
-	}
-	if err := z.with(ctx, func(c *libvirt.Connect, dom *libvirt.Domain) error { return z.redefine(c, dom, meta) }); err != nil {
-		return err
-	}
-	var errs []error
-	for _, d := range z.disks {
-		if d.overlay != d.active.Path {
-			errs = append(errs, os.Remove(d.active.Path))
-		}
-		errs = append(errs, z.facts.qemu.seal(d.frozen))
-	}
-	if z.domain != "" {
-		errs = append(errs, os.Chmod(filepath.Join(z.dir, memoryFile), 0o400))
-	}
-	return errors.Join(errs...)
-}
-
-// redefine writes the disks into the running machine's metadata and into the definition that the next start uses.
-func (z *freezing) redefine(c *libvirt.Connect, dom *libvirt.Domain, meta metadata) error {
-	element, err := meta.plain()
-	if err != nil {
-		return err
-	}
-	impact := libvirt.DOMAIN_AFFECT_CONFIG
-	if z.domain != "" {
-		impact |= libvirt.DOMAIN_AFFECT_LIVE
-	}
-	if err := dom.SetMetadata(libvirt.DOMAIN_METADATA_ELEMENT, element, metadataPrefix, metadataURI, impact); err != nil {
-		return err
-	}
-	text, err := dom.GetXMLDesc(libvirt.DOMAIN_XML_INACTIVE | libvirt.DOMAIN_XML_SECURE)
-	if err != nil {
-		return err
-	}
-	var x libvirtxml.Domain
-	if err := x.Unmarshal(text); err != nil {
-		return err
-	}
-	for i, d := range z.disks {
-		for j := range x.Devices.Disks {
-			if path := diskFile(x.Devices.Disks[j]); path == d.active.Path || path == d.overlay {
-				z.point(&x.Devices.Disks[j], meta.Disks[i])
-			}
-		}
-	}
-	if text, err = x.Marshal(); err != nil {
-		return err
-	}
-	defined, err := c.DomainDefineXMLFlags(text, 0)
-	if err != nil {
-		return err
-	}
-	return defined.Free()
-}
-
-// point makes a drive of the definition what the disk is now.
-func (z *freezing) point(x *libvirtxml.DomainDisk, d diskMeta) {
-	x.Source.File.File = d.Path
-	x.Driver.Type = d.Format
-	x.BackingStore = backingStore(d.Backing, func(path string) *libvirtxml.DomainDiskSource {
-		src := &libvirtxml.DomainDiskSource{File: &libvirtxml.DomainDiskSourceFile{File: path}}
-		if z.facts.qemu != nil && (filepath.Dir(path) == z.dir || z.facts.qemu.reads(path)) {
-			src.File.SecLabel = []libvirtxml.DomainDeviceSecLabel{{Model: "dac", Relabel: "no"}}
-		}
-		return src
-	})
 }
 
 // result describes what was frozen.
