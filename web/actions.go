@@ -14,7 +14,7 @@ const maxKeys = 4 << 10
 
 // typed tells a module what was typed.
 type typed struct {
-	Keys int `json:"keys"`
+	Events int `json:"events"` // keys that went down or up
 }
 
 // keys types into the machine: text with the tokens of boot commands.
@@ -37,7 +37,7 @@ func (s *Site) keys(c *gin.Context) {
 	}
 	if wantsJSON(c) {
 		secure(c)
-		c.JSON(http.StatusOK, typed{Keys: n})
+		c.JSON(http.StatusOK, typed{Events: n})
 		return
 	}
 	c.Redirect(http.StatusSeeOther, buildPath(c.Param("id"))+"#machine")

@@ -122,14 +122,14 @@ func listen(t *testing.T, tab context.Context) *complaints {
 }
 
 // serve makes a server that ends after the browser has: its requests would hold it up.
-func serve(t *testing.T, b *bundle) string {
+func serve(t *testing.T, b *bundle) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(http.NewCrossOriginProtection().Handler(b.engine))
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
 	})
-	return server.URL
+	return server
 }
 
 // cookie gives a tab a session.
@@ -152,7 +152,7 @@ func TestInABrowser(t *testing.T) {
 	b.builds.alter("b5", func(x *Build) {
 		x.Question = &Question{Text: "provision 2: shell failed: setup.sh exited with status 3. What now?", Choices: []string{"cleanup", "retry", "abort"}}
 	})
-	url, dir := serve(t, b), artefacts(t)
+	url, dir := serve(t, b).URL, artefacts(t)
 	tab := browser(t)
 	heard := listen(t, tab)
 	guest := map[string]string{"home": "/", "box": "/ops/debian12", "builds": "/builds", "running": "/builds/b7", "failed": "/builds/b6",

@@ -3,12 +3,14 @@ package web
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 )
@@ -20,8 +22,9 @@ const patience = 3 * time.Minute
 type tabOf struct {
 	t   *testing.T
 	ctx context.Context
-	url string
 	dir string
+
+	server *httptest.Server
 }
 
 // until waits for an expression to become true.
@@ -57,7 +60,7 @@ func (b tabOf) do(actions ...chromedp.Action[chromedp.Void]) {
 
 func (b tabOf) open(path string) {
 	b.t.Helper()
-	b.do(chromedp.Navigate(b.url + path))
+	b.do(chromedp.Navigate(b.server.URL + path))
 }
 
 func (b tabOf) snap(name string) {
@@ -78,13 +81,13 @@ func textHas(selector, words string) string {
 // openTab shows the pages of a bundle to a browser that holds the session of a token; without a token it is a guest.
 func openTab(t *testing.T, b *bundle, token string) (tabOf, *complaints) {
 	t.Helper()
-	url, dir := serve(t, b), artefacts(t)
+	server := serve(t, b)
 	tab := browser(t)
 	heard := listen(t, tab)
 	if token != "" {
-		cookie(t, tab, url, b.login(token))
+		cookie(t, tab, server.URL, b.login(token))
 	}
-	return tabOf{t, tab, url, dir}, heard
+	return tabOf{t: t, ctx: tab, dir: artefacts(t), server: server}, heard
 }
 
 // liveBundle is a build that runs, with a machine to look at.
@@ -120,7 +123,8 @@ func TestBuildPageIsLive(t *testing.T) {
 	tab.until(fmt.Sprintf(`document.getElementById('picture').src !== %q && document.getElementById('picture').naturalWidth === 720`, first))
 	tab.snap("screen-after")
 
-	tab.do(chromedp.Click("#serial-tab"))
+	tab.do(chromedp.Focus("#screen-tab"), chromedp.KeyEvent(kb.ArrowRight)) // as with a keyboard
+	tab.until(`document.activeElement.id === 'serial-tab' && document.getElementById('screen-panel').hidden`)
 	tab.until(textHas("#serial", "Loading additional components 100%"))
 	b.window.print("\x1b[31mdebian login:\x1b[0m ")
 	tab.until(`document.getElementById('serial').textContent.endsWith('components 100%\ndebian login: ')`)
@@ -159,6 +163,22 @@ func TestHiddenPageRests(t *testing.T) {
 	tab.until(`document.querySelectorAll('#lines p').length === 7`)
 }
 
+// A page whose connections were cut comes back by itself and misses nothing.
+func TestPageComesBack(t *testing.T) {
+	b := liveBundle(t)
+	tab, _ := openTab(t, b, "")
+	tab.open("/builds/b7")
+	for i := range 3 {
+		b.builds.tell("b7", msg(fmt.Sprintf("line %d", i)))
+		tab.until(textHas("#lines", fmt.Sprintf("line %d", i)))
+		tab.server.CloseClientConnections()
+		b.builds.tell("b7", msg("while it was cut"))
+	}
+	b.builds.tell("b7", msg("the last"))
+	tab.until(textHas("#lines", "the last"))
+	tab.until(`document.querySelectorAll('#lines p').length === 13`)
+}
+
 // What is typed on the page reaches the machine, in its order.
 func TestTypingOnThePage(t *testing.T) {
 	b := liveBundle(t)
@@ -174,13 +194,27 @@ func TestTypingOnThePage(t *testing.T) {
 	tab.until(`document.getElementById('screen').tabIndex === 0`)
 	tab.do(chromedp.SendKeys("#keys-text", "root"), chromedp.Click(`#keys form button[type="submit"]`))
 	typed("root<enter>")
-	tab.until(textHas("#keys-said", "Pressed 11 keys") + ` && document.getElementById('keys-text').value === ''`)
+	tab.until(textHas("#keys-said", "Sent 11 key events") + ` && document.getElementById('keys-text').value === ''`)
 	tab.do(chromedp.Click(`button[value="<f10>"]`))
 	typed("<f10>")
 	tab.do(chromedp.Click("#screen"), chromedp.KeyEvent("ls <a>\r"))
 	typed("ls <a><enter>")
 	tab.until(`document.getElementById('screen').classList.contains('typing')`)
 	tab.snap("typing")
+	press := func(key string) {
+		tab.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(
+			"document.getElementById('screen').dispatchEvent(new KeyboardEvent('keydown', %s)); undefined", key)))
+	}
+	press(`{key: 'c', code: 'KeyC', ctrlKey: true}`)
+	press(`{key: 'Tab', code: 'Tab', shiftKey: true}`)
+	press(`{key: 'F2', code: 'F2', altKey: true}`)
+	press(`{key: 'Shift', code: 'ShiftLeft', shiftKey: true}`)
+	typed("<leftCtrlOn>c<leftCtrlOff><leftShiftOn><tab><leftShiftOff><leftAltOn><f2><leftAltOff>")
+	press(`{key: 'Alt', code: 'AltLeft', ctrlKey: true, altKey: true}`)
+	tab.until(`!document.getElementById('screen').classList.contains('typing')`)
+	press(`{key: 'x', code: 'KeyX'}`) // goes nowhere
+	press(`{key: 'Enter', code: 'Enter'}`)
+	tab.until(`document.getElementById('screen').classList.contains('typing')`)
 	tab.do(chromedp.Click("#keys-text"))
 	tab.until(`!document.getElementById('screen').classList.contains('typing')`)
 	tab.do(chromedp.SendKeys("#keys-text", "ü"), chromedp.KeyEvent("\r"))

@@ -135,7 +135,7 @@ func TestKeysForModules(t *testing.T) {
 		w := b.do(r)
 		return fmt.Sprint(w.Code, " ", w.Body.String())
 	}
-	if got := ask("ls", session); got != `200 {"keys":2}` {
+	if got := ask("ls", session); got != `200 {"events":2}` {
 		t.Error(got)
 	}
 	if got := ask("ü", session); !strings.HasPrefix(got, `400 {"error":"the character`) {
@@ -344,7 +344,7 @@ func (s sse) next() event {
 func TestEventsGoOnFromAnyPlace(t *testing.T) {
 	t.Parallel()
 	b := liveBundle(t)
-	server := serve(t, b)
+	server := serve(t, b).URL
 	all := follow(t, server+"/builds/b7/events", nil)
 	defer all.stop()
 	want := []event{
@@ -404,7 +404,7 @@ func TestStreamsRefuse(t *testing.T) {
 func TestSlowReaderHoldsUpNobody(t *testing.T) {
 	t.Parallel()
 	b := liveBundle(t)
-	server := serve(t, b)
+	server := serve(t, b).URL
 	slow := follow(t, server+"/builds/b7/events", nil)
 	defer slow.stop()
 	long := strings.Repeat("x", 60<<10)
@@ -422,7 +422,7 @@ func TestSlowReaderHoldsUpNobody(t *testing.T) {
 func TestSerialConsole(t *testing.T) {
 	t.Parallel()
 	b := liveBundle(t)
-	server := serve(t, b)
+	server := serve(t, b).URL
 	from := follow(t, fmt.Sprintf("%s/builds/b7/serial?offset=%d", server, len(sampleSerial)), nil)
 	defer from.stop()
 	b.window.print("\x1b[32mlogin:")

@@ -69,7 +69,7 @@ type Window interface {
 	ReadSerial(ctx context.Context, id string, offset int64, fn func(next int64, chunk []byte) error) error
 	// FollowSerial is ReadSerial, and at the end it waits for more until the machine is gone.
 	FollowSerial(ctx context.Context, id string, offset int64, fn func(next int64, chunk []byte) error) error
-	// Type types text with the tokens of boot commands, such as <enter>, and returns how many keys it pressed.
+	// Type types text with the tokens of boot commands, such as <enter>, and returns how many key events that made.
 	Type(ctx context.Context, id, text string) (int, error)
 }
 

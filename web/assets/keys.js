@@ -70,7 +70,7 @@ export class Keys {
     })
     const said = await answer.json()
     if (!answer.ok) throw new Error(said.error)
-    return said.keys === 1 ? 'Pressed 1 key' : `Pressed ${said.keys} keys`
+    return `Sent ${said.events} key events`
   }
 
   #say(text, bad = false) {
