@@ -136,6 +136,7 @@ func TestBuildPageIsLive(t *testing.T) {
 	tab.until(textHas("#timeline", "a new moment"))
 	b.builds.alter("b7", func(x *Build) { x.State, x.Finished, x.Error, x.Resumable = build.Failed, noon, "it broke", true })
 	tab.until(textHas("#ended", "it broke") + " && " + textHas("#head", "Resume"))
+	tab.until(`document.getElementById('keys') === null && document.getElementById('screen').tabIndex === -1`)
 	tab.snap("ended")
 	if texts := heard.take(); len(texts) > 0 {
 		t.Errorf("the browser complains: %s", strings.Join(texts, "; "))

@@ -11,12 +11,13 @@ const base = location.pathname.replace(/\/+$/, '')
 const live = 'live' in page.dataset
 
 const status = new Calm(() => refresh(`${base}/status`), 700)
+const machine = look()
 if (live) follow()
-look()
 
 // follow appends to the log and keeps the status fresh until the build ends.
 function follow() {
   const log = new Log()
+  let timer
   const events = new Stream(`${base}/events`, page.dataset.offset, {
     line: (line) => {
       log.line(line)
@@ -27,30 +28,30 @@ function follow() {
     ended: () => {
       log.progress()
       clearInterval(timer)
+      for (const part of machine) part.end()
       status.want()
     },
   })
-  let timer
   new Looking(page, () => {
     events.start()
-    timer = setInterval(() => status.want(), 5000) // times grow
+    if (!events.ended) timer = setInterval(() => status.want(), 5000) // times grow
   }, () => {
     events.stop()
     clearInterval(timer)
   })
 }
 
-// look shows the machine: its screen, or its serial console in another tab.
+// look shows the machine: its screen, or its serial console in another tab. It returns what ends with the machine.
 function look() {
-  if (!document.getElementById('machine')) return
+  if (!document.getElementById('machine')) return []
   const serial = document.getElementById('serial')
   const only = !live && document.getElementById('picture').hidden && serial.textContent !== ''
   tabs(document.querySelector('[role=tablist]'), only ? 1 : 0)
-  if (!live) return
+  if (!live) return []
   const screen = new Screen(`${base}/screen`)
   new Looking(document.getElementById('screen'), () => screen.start(), () => screen.stop())
   const printed = new Console(serial)
   const stream = new Stream(`${base}/serial`, page.dataset.serial, { console: ({ text }) => printed.write(text) })
   new Looking(serial.parentElement, () => stream.start(), () => stream.stop())
-  if (document.getElementById('keys')) new Keys(`${base}/keys`)
+  return document.getElementById('keys') ? [screen, new Keys(`${base}/keys`)] : [screen]
 }

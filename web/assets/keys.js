@@ -23,6 +23,7 @@ export class Keys {
   #said = document.getElementById('keys-said')
   #queue = []
   #sending = false
+  #ended = false
 
   constructor(url) {
     this.#url = url
@@ -30,6 +31,16 @@ export class Keys {
       form.addEventListener('submit', (event) => this.#submit(event))
     }
     this.#makeKeyboard(document.getElementById('screen'))
+  }
+
+  // end takes the keyboard away, with the machine.
+  end() {
+    const screen = document.getElementById('screen')
+    screen.blur()
+    screen.removeAttribute('tabindex')
+    this.#ended = true
+    document.getElementById('keys').remove()
+    document.getElementById('typing-hint').remove()
   }
 
   #submit(event) {
@@ -94,6 +105,7 @@ export class Keys {
     screen.setAttribute('role', 'application')
     screen.setAttribute('aria-label', 'The screen of the machine. Press Enter to type into it, Ctrl and Alt together to leave.')
     screen.addEventListener('click', () => {
+      if (this.#ended) return
       screen.focus()
       turn(true)
     })

@@ -37,7 +37,7 @@ export class Stream {
   #handlers
   #source
   #timer
-  #ended = false
+  ended = false // nothing more will come
 
   constructor(url, offset, handlers) {
     this.#url = url
@@ -46,7 +46,7 @@ export class Stream {
   }
 
   start() {
-    if (this.#ended || this.#source) return
+    if (this.ended || this.#source) return
     const source = new EventSource(`${this.#url}?offset=${this.#offset}`)
     this.#source = source
     for (const [name, handle] of Object.entries(this.#handlers)) {
@@ -56,7 +56,7 @@ export class Stream {
       })
     }
     source.addEventListener('end', () => {
-      this.#ended = true
+      this.ended = true
       this.stop()
       this.#handlers.ended?.()
     })

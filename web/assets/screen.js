@@ -11,12 +11,14 @@ export class Screen {
   #said = document.getElementById('screen-said')
   #tag = ''
   #stopped
+  #ending = false // the build has ended: the next picture is the last one
 
   constructor(url) {
     this.#url = url
   }
 
   start() {
+    if (this.#ending) return
     this.#stopped?.abort()
     this.#stopped = new AbortController()
     this.#run(this.#stopped.signal)
@@ -26,14 +28,21 @@ export class Screen {
     this.#stopped?.abort()
   }
 
+  // end shows what is left to see, and then no more.
+  end() {
+    this.#ending = true
+  }
+
   async #run(signal) {
     while (!signal.aborted) {
+      const last = this.#ending
       let wait = later
       try {
         wait = await this.#next(signal)
       } catch {
         if (signal.aborted) return
       }
+      if (last) return
       await sleep(wait)
     }
   }

@@ -1,0 +1,150 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	b := liveBundle(t)
+	now := noon
+	b.site.now = func() time.Time { return now }
+	session := b.login("bxk_write")
+	if !session.HttpOnly || session.SameSite != http.SameSiteStrictMode || session.Secure || session.Path != "/" || len(session.Value) < 26 {
+		t.Errorf("the cookie is %v", session)
+	}
+	if strings.Contains(session.Value, "bxk") {
+		t.Error("the cookie holds the token")
+	}
+	if page := b.getAs("/builds/b7", session); !strings.Contains(page, "ada-write") || !strings.Contains(page, "/builds/b7/cancel") {
+		t.Error("a session shows no name, or no buttons")
+	}
+	gone := func(why string) {
+		t.Helper()
+		if page := b.getAs("/builds/b7", session); strings.Contains(page, "ada-write") || b.post("/builds/b7/cancel", nil, session).Code != http.StatusUnauthorized {
+			t.Errorf("the session goes on after %s", why)
+		}
+	}
+	now = now.Add(sessionLife)
+	gone("its life")
+	now = noon
+	b.tokens.err = errors.New("no database")
+	gone("an error, while it lasts")
+	b.tokens.err = nil
+	if page := b.getAs("/", session); !strings.Contains(page, "ada-write") {
+		t.Error("an error of the database ended a session")
+	}
+	w := b.post("/logout", url.Values{"next": {"/builds"}}, session)
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/builds" || w.Result().Cookies()[0].MaxAge != -1 {
+		t.Errorf("logout: %d %v", w.Code, w.Header())
+	}
+	gone("a logout")
+	session = b.login("bxk_write")
+	b.tokens.revoke("bxk_write")
+	gone("its token was revoked")
+}
+
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	b := liveBundle(t)
+	says(t, b.page("/login?next=/builds/b7"), `name="next" value="/builds/b7"`, `type="password"`)
+	if w := b.post("/login", url.Values{"token": {" bxk_read\n"}, "next": {"/builds?q=x"}}); w.Header().Get("Location") != "/builds?q=x" {
+		t.Errorf("login leads to %q", w.Header().Get("Location"))
+	}
+	for _, next := range []string{"//evil.example", "https://evil.example/", "/\\evil.example", "javascript:alert(1)", "", "builds", "/\t/evil.example"} {
+		if w := b.post("/login", url.Values{"token": {"bxk_read"}, "next": {next}}); w.Header().Get("Location") != "/" {
+			t.Errorf("login with next=%q leads to %q", next, w.Header().Get("Location"))
+		}
+	}
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/login", strings.NewReader("token=bxk_read"))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("X-Forwarded-Proto", "https")
+	if c := b.do(r).Result().Cookies(); len(c) != 1 || !c[0].Secure {
+		t.Errorf("behind a proxy with TLS the cookie is %v", c)
+	}
+	b.tokens.err = errors.New("no database")
+	if w := b.post("/login", url.Values{"token": {"bxk_read"}}); w.Code != http.StatusInternalServerError {
+		t.Errorf("without a database: %d", w.Code)
+	}
+}
+
+func TestLoginIsLimited(t *testing.T) {
+	t.Parallel()
+	b := liveBundle(t)
+	now := noon
+	b.site.now = func() time.Time { return now }
+	try := func(addr, token string) int {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/login", strings.NewReader("token="+token))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.RemoteAddr = addr
+		return b.do(r).Code
+	}
+	for i := range failuresAllowed {
+		if code := try("192.0.2.1:100", "bxk_guess"); code != http.StatusUnauthorized {
+			t.Errorf("guess %d: %d", i, code)
+		}
+	}
+	if code := try("192.0.2.1:200", "bxk_write"); code != http.StatusTooManyRequests {
+		t.Errorf("after %d guesses: %d", failuresAllowed, code)
+	}
+	if code := try("192.0.2.2:100", "bxk_write"); code != http.StatusSeeOther {
+		t.Errorf("somebody else: %d", code)
+	}
+	now = now.Add(failureWindow)
+	if code := try("192.0.2.1:300", "bxk_write"); code != http.StatusSeeOther {
+		t.Errorf("a minute later: %d", code)
+	}
+}
+
+func TestSessionsAndFailuresAreBounded(t *testing.T) {
+	t.Parallel()
+	var s sessions
+	first := s.begin("a", noon)
+	for i := range maxSessions {
+		s.begin("b", noon.Add(time.Duration(i+1)*time.Millisecond))
+	}
+	if _, ok := s.token(first, noon); ok || len(s.byID) != maxSessions {
+		t.Errorf("%d sessions, and the oldest is still there: %v", len(s.byID), ok)
+	}
+	var f failures
+	for i := range 3 * maxAddresses {
+		f.count(fmt.Sprint(i), noon)
+	}
+	if len(f.byAddr) > maxAddresses+1 || f.wait("another", noon) == 0 {
+		t.Errorf("%d addresses are counted", len(f.byAddr))
+	}
+}
+
+// Who comes through the daemon's socket needs no session, as everywhere; other sites still change nothing.
+func TestSocketNeedsNoSession(t *testing.T) {
+	t.Parallel()
+	b := liveBundle(t)
+	ctx := context.WithValue(t.Context(), http.LocalAddrContextKey, &net.UnixAddr{Name: "daemon.sock", Net: "unix"})
+	ask := func(method, path string, site string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(""))
+		r.Header.Set("Sec-Fetch-Site", site)
+		return b.do(r)
+	}
+	page := ask("GET", "/builds/b7", "none").Body.String()
+	if !strings.Contains(page, "/builds/b7/cancel") || strings.Contains(page, "Log in</a>") || strings.Contains(page, "Log out") {
+		t.Error("the page for the socket has no buttons, or asks for a login")
+	}
+	if w := ask("POST", "/builds/b7/cancel", "same-origin"); w.Code != http.StatusSeeOther {
+		t.Errorf("cancel through the socket: %d", w.Code)
+	}
+	if w := ask("POST", "/builds/b7/cancel", "cross-site"); w.Code != http.StatusForbidden {
+		t.Errorf("cancel through a forwarded socket by another site: %d", w.Code)
+	}
+	if w := ask("GET", "/login?next=/builds", "none"); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/builds" {
+		t.Errorf("login through the socket: %d", w.Code)
+	}
+}
