@@ -84,8 +84,11 @@ func scan(ctx context.Context, dir string, id ID, m Meta) (manifest, error) {
 		}
 	}
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
+		if err != nil {
 			return err
+		}
+		if e.IsDir() {
+			return fsx.SyncDir(path) // others have made the names in it
 		}
 		name, err := filepath.Rel(dir, path)
 		if err != nil {

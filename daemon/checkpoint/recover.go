@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,12 +71,9 @@ func (s *Store) broken(ctx context.Context) ([]ID, error) {
 		if err == nil && r.st == whole {
 			err = man.sizes(s.path(r.id), roleOther)
 		}
-		switch {
-		case errors.Is(err, ErrDamaged):
+		if err != nil { // whatever it is: what was kept for speed must not keep a daemon from its work
 			s.o.Log.Warn("dropped a damaged checkpoint", "checkpoint", r.id, "err", err)
 			ids = append(ids, r.id)
-		case err != nil:
-			return nil, fmt.Errorf("checkpoint %s: %w", r.id, err)
 		}
 	}
 	return ids, nil
