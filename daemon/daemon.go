@@ -67,6 +67,7 @@ type CheckpointLimits struct {
 
 // Daemon is an open data directory.
 type Daemon struct {
+	explain  explainer
 	cfg      Config
 	lock     *dataLock
 	db       *sqlitedb.DB
@@ -151,6 +152,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) error {
 	door := &gate{store: st, published: map[build.ID]bool{}}
 	set := &steps.Set{Media: d.media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now,
 		Checkpoints: d.kept, SecretKey: vault.fingerprints, MaxAge: limits.MaxAge}
+	d.explain = explainer{set, d.drivers}
 	d.builds = &Builds{
 		store: st, book: &eventlog.Book{}, inputs: inputs.Store{Dir: data.Inputs()}, vault: vault, layout: data,
 		drivers: d.drivers, parts: d.cfg.Parts, steps: set.List, gate: door, install: install, log: d.cfg.Log, now: d.cfg.Now, live: map[build.ID]*live{}, resuming: map[build.ID]bool{},

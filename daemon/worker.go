@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
@@ -53,7 +52,7 @@ func (b *Builds) attempt(ctx context.Context, id build.ID, attempt int) build.Re
 	if err != nil {
 		return fail(fmt.Errorf("read the plan: %w", err))
 	}
-	b.redactLog(id, hidden(plan))
+	b.redactLog(id, plan.Hidden())
 	steps, err := b.steps(plan)
 	if err != nil {
 		return fail(err)
@@ -83,21 +82,6 @@ func handOver(out outputs) build.Step {
 	return build.Step{Name: "hand-over", Do: func(ctx context.Context, _ *build.Session) error {
 		return build.OurFault(out.handOver(ctx))
 	}}
-}
-
-// ordinaryWord is the length up to which a password may be an ordinary word, such as "vagrant", that a log must be able to
-// say, in bytes.
-const ordinaryWord = 11
-
-// hidden are the values that a build's log must not show.
-func hidden(p *build.Plan) []string {
-	all := slices.Clone(p.Secrets)
-	for _, s := range p.Private {
-		if len(s) > ordinaryWord {
-			all = append(all, s)
-		}
-	}
-	return all
 }
 
 // redactLog hides the secrets of a plan from the log of its build.

@@ -68,6 +68,9 @@ type Meta struct {
 	Reads []build.Ingredient `json:"reads,omitempty"`
 	// Parent is the checkpoint whose disks its own are overlays of; Commit sets it.
 	Parent ID `json:"parent,omitempty"`
+	// MemoryBase is the ancestor whose memory this one's is kept as the difference from; empty if it is kept whole. Commit
+	// sets it.
+	MemoryBase ID `json:"memory_base,omitempty"`
 	// Machine describes a frozen machine, Artifact an artifact. Paths are relative to the directory. The memory is kept
 	// compressed: Lease.Memory writes the file that Machine.Memory names.
 	Machine  *hypervisor.Frozen   `json:"machine,omitempty"`

@@ -224,6 +224,9 @@ func checkRecovered(t *testing.T, data string) {
 		if e.Layer {
 			want = layerFiles
 		}
+		if e.Layer && e.MemoryBase == "" {
+			want = baseFiles
+		}
 		if got := k.has(t, e.ID); got != want || e.InUse != 0 {
 			t.Errorf("%+v holds %s", e, got)
 		}

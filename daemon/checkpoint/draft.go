@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -150,8 +151,10 @@ func (d *Draft) commit(ctx context.Context, m Meta, key string) error {
 	if err := m.check(); err != nil {
 		return err
 	}
-	if err := d.packMemory(ctx, m); err != nil {
-		return err
+	if m.Kind == KindMemory {
+		if err := d.packMemory(ctx, &m); err != nil {
+			return err
+		}
 	}
 	if err := d.sealKey(key); err != nil {
 		return err
@@ -162,11 +165,9 @@ func (d *Draft) commit(ctx context.Context, m Meta, key string) error {
 	return d.enter(ctx, m, whole)
 }
 
-// packMemory replaces the memory by a compressed one.
-func (d *Draft) packMemory(ctx context.Context, m Meta) error {
-	if m.Kind != KindMemory {
-		return nil
-	}
+// packMemory replaces the memory by a compressed one: as the difference from that of the ancestor whose memory is whole, if
+// there is one by now, because most of it is the same.
+func (d *Draft) packMemory(ctx context.Context, m *Meta) error {
 	select { // one at a time
 	case d.s.packing <- struct{}{}:
 	case <-ctx.Done():
@@ -174,7 +175,12 @@ func (d *Draft) packMemory(ctx context.Context, m Meta) error {
 	}
 	defer func() { <-d.s.packing }()
 	raw := filepath.Join(d.Dir, m.Machine.Memory)
-	if err := d.compress(ctx, raw, filepath.Join(d.Dir, memoryFile)); err != nil {
+	m.MemoryBase = d.s.memoryBase(ctx, d.parent)
+	if m.MemoryBase != "" {
+		if err := d.differ(ctx, m.MemoryBase, raw); err != nil {
+			return fmt.Errorf("compare the memory with that of %s: %w", m.MemoryBase, err)
+		}
+	} else if err := d.compress(ctx, raw); err != nil {
 		return fmt.Errorf("compress the memory: %w", err)
 	}
 	if err := d.s.fault("commit.packed"); err != nil {
@@ -186,13 +192,18 @@ func (d *Draft) packMemory(ctx context.Context, m Meta) error {
 	return d.s.fault("commit.raw")
 }
 
-func (d *Draft) compress(ctx context.Context, raw, packed string) error {
+// compress writes the memory file from what is in raw.
+func (d *Draft) compress(ctx context.Context, raw string) error {
 	src, err := os.Open(raw)
 	if err != nil {
 		return err
 	}
 	defer src.Close()
-	dst, err := fsx.Create(packed, layout.SecretMode)
+	return d.pack(ctx, src)
+}
+
+func (d *Draft) pack(ctx context.Context, src io.Reader) error {
+	dst, err := fsx.Create(filepath.Join(d.Dir, memoryFile), layout.SecretMode)
 	if err != nil {
 		return err
 	}

@@ -233,7 +233,7 @@ func (s *Store) tidyOne(ctx context.Context, e Entry) error {
 	if st == trash {
 		return s.bury(ctx, e.ID)
 	}
-	if err := strip(s.path(e.ID), append(e.disks(), manifestFile), func() error { return s.fault("strip.one") }); err != nil {
+	if err := strip(s.path(e.ID), append(e.stays(), manifestFile), func() error { return s.fault("strip.one") }); err != nil {
 		return err
 	}
 	if err := s.fault("strip.all"); err != nil {

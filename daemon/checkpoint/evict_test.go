@@ -42,7 +42,7 @@ func TestParentsStayAsLayers(t *testing.T) {
 	if err := k.Remove(t.Context(), c[0], false); err != nil {
 		t.Fatal(err)
 	}
-	if got := k.has(t, c[0]); got != layerFiles {
+	if got := k.has(t, c[0]); got != baseFiles {
 		t.Errorf("the layer holds %s", got)
 	}
 	if got := k.lookup(t, "one"); got != nil {
@@ -96,7 +96,7 @@ func TestWhatIsInUseStays(t *testing.T) {
 	if _, err := k.Key(t.Context(), c[1]); !errors.Is(err, ErrGone) {
 		t.Errorf("key of what was removed: %v", err)
 	}
-	if a, b := k.has(t, c[0]), k.has(t, c[1]); a != layerFiles || b != layerFiles {
+	if a, b := k.has(t, c[0]), k.has(t, c[1]); a != baseFiles || b != layerFiles {
 		t.Errorf("the disks of a machine that runs: %s, %s", a, b)
 	}
 	k.release(t, "b1")
@@ -188,7 +188,7 @@ func (k *kiln) names(t testing.TB) []ID {
 	return ids(all)
 }
 
-// Evicting a parent frees its memory and no more.
+// Evicting a parent frees what its children do not need, and no more.
 func TestBudgetCountsLayers(t *testing.T) {
 	t.Parallel()
 	k := newKiln(t, Options{})
@@ -199,7 +199,7 @@ func TestBudgetCountsLayers(t *testing.T) {
 		t.Fatal(removed, err)
 	}
 	after := k.size(t)
-	if freed != before-after || after <= 0 || k.has(t, c[0]) != layerFiles {
+	if freed != before-after || after <= 0 || k.has(t, c[0]) != baseFiles {
 		t.Errorf("%d bytes freed of %d, %d left; the layer holds %s", freed, before, after, k.has(t, c[0]))
 	}
 	if removed := k.prune(t, PruneOptions{Budget: 1}); !cmp.Equal(removed, c[1:]) {

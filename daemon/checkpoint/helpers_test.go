@@ -238,4 +238,6 @@ func ids(list []Entry) []ID {
 const (
 	wholeFiles = "disk.qcow2 key.sealed manifest.json memory.zst vars.fd"
 	layerFiles = "disk.qcow2 manifest.json"
+	// baseFiles are those of a layer with whose memory those of others are compared.
+	baseFiles = "disk.qcow2 manifest.json memory.zst"
 )

@@ -2,18 +2,13 @@ package checkpoint
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
-	"github.com/boxkiln/boxkiln/internal/layout"
-	"github.com/boxkiln/boxkiln/internal/zseek"
 )
 
 // Lease is a build's hold on a checkpoint: its files stay where they are until Close or Store.Release.
@@ -77,16 +72,24 @@ func (l *Lease) Close(ctx context.Context) error {
 
 // look checks the manifests and the sizes of the checkpoint and of the disks that it stands on.
 func (l *Lease) look(ctx context.Context) error {
+	base := manifest{}
 	err := l.s.ancestry(ctx, l.ID, func(id ID, man manifest) error {
 		if id == l.ID {
 			l.files = man
+		}
+		if id == l.files.Meta.MemoryBase {
+			base = man
 		}
 		return man.sizes(l.s.path(id), roleDisk)
 	})
 	if err != nil {
 		return err
 	}
-	return l.s.discard(ctx, l.ID, l.files.sizes(l.Dir, roleOther))
+	err = l.s.discard(ctx, l.ID, l.files.sizes(l.Dir, roleBase, roleOther))
+	if err == nil && base.ID != "" {
+		err = l.s.discard(ctx, base.ID, base.sizes(l.s.path(base.ID), roleBase))
+	}
+	return err
 }
 
 // ancestry calls fn for a checkpoint and those that its disks stand on, with their manifests. A manifest that is damaged, and
@@ -140,7 +143,7 @@ func (l *Lease) Verify(ctx context.Context) error {
 	})
 	if err == nil {
 		err = l.s.discard(ctx, l.ID, l.s.checkAll(ctx, l.ID, l.files, func(f file) bool {
-			return f.Role != roleDisk && f.Name != memoryFile
+			return f.Role == roleOther && f.Name != memoryFile
 		}))
 	}
 	if errors.Is(err, ErrDamaged) {
@@ -196,8 +199,9 @@ func (s *Store) remember(id ID, man manifest) {
 	}
 }
 
-// discard returns err. If that says that the memory or another file is damaged, and no disk, it drops the checkpoint, and
-// others may stand on its disks still. A file that is missing because the checkpoint was evicted is no damage but ErrGone.
+// discard returns err. If that says that the memory or another file is damaged, and no disk, it drops the checkpoint and
+// those whose memory is kept as the difference from this one; others may stand on its disks still. A file that is missing
+// because the checkpoint was evicted is no damage but ErrGone.
 func (s *Store) discard(ctx context.Context, id ID, err error) error {
 	if !errors.Is(err, ErrDamaged) {
 		return err
@@ -205,7 +209,8 @@ func (s *Store) discard(ctx context.Context, id ID, err error) error {
 	ctx = context.WithoutCancel(ctx)
 	gone := false
 	failed := s.change(ctx, func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = 'layer', bytes = disk_bytes WHERE id = ? AND state = 'whole'`, id)
+		res, err := tx.ExecContext(ctx, `UPDATE checkpoints SET state = 'layer', bytes = disk_bytes
+			WHERE state = 'whole' AND (id = ?1 OR meta ->> 'memory_base' = ?1)`, id)
 		if err != nil {
 			return err
 		}
@@ -224,49 +229,6 @@ func (s *Store) forget(id ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.verified, id)
-}
-
-// Memory writes the memory, as it was frozen, to a new file at dst, mode 0600, on at most two cores. It is checked on the
-// way: after ErrDamaged there is no file, the checkpoint has been dropped and the lease is closed. The file is not synced.
-func (l *Lease) Memory(ctx context.Context, dst string) error {
-	i := slices.IndexFunc(l.files.Files, func(f file) bool { return f.Name == memoryFile })
-	if i < 0 {
-		return fmt.Errorf("checkpoint %s has no memory", l.ID)
-	}
-	err := l.s.discard(ctx, l.ID, l.unpack(ctx, l.files.Files[i], dst))
-	if errors.Is(err, ErrDamaged) {
-		err = errors.Join(err, l.Close(ctx))
-	}
-	return err
-}
-
-func (l *Lease) unpack(ctx context.Context, f file, dst string) (err error) {
-	if _, err := f.look(l.Dir); err != nil {
-		return err
-	}
-	src, err := os.Open(filepath.Join(l.Dir, f.Name))
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	out, err := os.OpenFile(dst, os.O_CREATE|os.O_EXCL|os.O_WRONLY, layout.SecretMode)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, out.Close()); err != nil {
-			err = errors.Join(err, os.Remove(dst))
-		}
-	}()
-	h := sha256.New()
-	err = zseek.Decompress(ctx, out, src, f.Size, h, cores())
-	if errors.Is(err, zseek.ErrCorrupt) {
-		return fmt.Errorf("%w: %s: %w", ErrDamaged, src.Name(), err)
-	}
-	if have := hex.EncodeToString(h.Sum(nil)); err == nil && have != f.SHA256 {
-		return fmt.Errorf("%w: %s has the sha256 %s instead of %s", ErrDamaged, src.Name(), have, f.SHA256)
-	}
-	return err
 }
 
 // Key returns the temporary SSH key of a checkpoint's guest, as it was given to Commit. The error is ErrGone if the

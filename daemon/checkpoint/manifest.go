@@ -42,11 +42,15 @@ type manifest struct {
 
 const manifestVersion = 1
 
-// role says what becomes of a file when the checkpoint becomes a layer: only disks stay.
+// role says who needs a file, and so what becomes of it when the checkpoint becomes a layer.
 type role string
 
 const (
-	roleDisk  role = "disk"
+	// roleDisk: overlays stand on it. It stays.
+	roleDisk role = "disk"
+	// roleBase: a memory that is kept whole. Those of descendants are kept as differences from it. It stays.
+	roleBase role = "base"
+	// roleOther: needed by nobody else. It goes.
 	roleOther role = "other"
 )
 
@@ -69,6 +73,24 @@ func (m Meta) disks() []string {
 		}
 	}
 	return names
+}
+
+// stays are the names of the files that a layer keeps for its children.
+func (m Meta) stays() []string {
+	if m.Kind == KindMemory && m.MemoryBase == "" {
+		return append(m.disks(), memoryFile)
+	}
+	return m.disks()
+}
+
+func (m Meta) role(name string) role {
+	switch {
+	case slices.Contains(m.disks(), name):
+		return roleDisk
+	case slices.Contains(m.stays(), name):
+		return roleBase
+	}
+	return roleOther
 }
 
 // scan makes the manifest of a directory: it syncs and checksums each file, and misses none that m names.
@@ -95,9 +117,7 @@ func scan(ctx context.Context, dir string, id ID, m Meta) (manifest, error) {
 			return err
 		}
 		f, err := scanFile(ctx, path, name)
-		if slices.Contains(m.disks(), name) {
-			f.Role = roleDisk
-		}
+		f.Role = m.role(name)
 		delete(missing, name)
 		man.Files = append(man.Files, f)
 		return err
@@ -109,7 +129,7 @@ func scan(ctx context.Context, dir string, id ID, m Meta) (manifest, error) {
 }
 
 func scanFile(ctx context.Context, path, name string) (file, error) {
-	f := file{Name: name, Role: roleOther}
+	f := file{Name: name}
 	r, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return f, err
@@ -185,16 +205,16 @@ func (m manifest) write(dir string) (string, error) {
 }
 
 // space is what the directory takes, and what it does as a layer, in bytes.
-func (m manifest) space(dir string) (all, disks int64, err error) {
+func (m manifest) space(dir string) (all, layer int64, err error) {
 	own, err := look(filepath.Join(dir, manifestFile))
-	all, disks = own.space, own.space
+	all, layer = own.space, own.space
 	for _, f := range m.Files {
 		all += f.Space
-		if f.Role == roleDisk {
-			disks += f.Space
+		if f.Role != roleOther {
+			layer += f.Space
 		}
 	}
-	return all, disks, err
+	return all, layer, err
 }
 
 // readManifest reads the manifest of dir, which must have the given sha256.
@@ -218,10 +238,10 @@ func readManifest(dir, digest string) (m manifest, err error) {
 	return m, nil
 }
 
-// sizes checks that the files of a role are there and as long as they were.
-func (m manifest) sizes(dir string, r role) error {
+// sizes checks that the files of some roles are there and as long as they were.
+func (m manifest) sizes(dir string, roles ...role) error {
 	for _, f := range m.Files {
-		if f.Role != r {
+		if !slices.Contains(roles, f.Role) {
 			continue
 		}
 		if _, err := f.look(dir); err != nil {

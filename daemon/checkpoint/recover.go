@@ -69,7 +69,7 @@ func (s *Store) broken(ctx context.Context) ([]ID, error) {
 			err = man.sizes(s.path(r.id), roleDisk)
 		}
 		if err == nil && r.st == whole {
-			err = man.sizes(s.path(r.id), roleOther)
+			err = man.sizes(s.path(r.id), roleBase, roleOther)
 		}
 		if err != nil { // whatever it is: what was kept for speed must not keep a daemon from its work
 			s.o.Log.Warn("dropped a damaged checkpoint", "checkpoint", r.id, "err", err)

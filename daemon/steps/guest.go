@@ -11,13 +11,15 @@ import (
 	"github.com/boxkiln/boxkiln/provisioners"
 )
 
-// provisionStep makes the step of one provisioner with its meta-arguments.
-func (t *Set) provisionStep(i int, p build.ProvisionPlan) build.Step {
+// provisionStep makes the step of one provisioner with its meta-arguments. tolerated is called for a failure that
+// continue_on_error lets pass.
+func (t *Set) provisionStep(i int, p build.ProvisionPlan, tolerated func()) build.Step {
 	name := build.ProvisionStep(i, p.Type)
 	return build.Step{Name: name, Do: func(ctx context.Context, s *build.Session) error {
 		err := t.provision(ctx, s, p)
 		if err != nil && p.ContinueOnError && ctx.Err() == nil {
 			s.Log.Error("%s failed, and continue_on_error is set: %v", name, err)
+			tolerated()
 			return nil
 		}
 		return err

@@ -68,27 +68,37 @@ func (k *kept) find(ctx context.Context, s *build.Session) error {
 	}
 	s.CloseAtEnd(k)
 	k.stages, k.at = stages, map[int]checkpoint.ID{}
-	for i := len(stages) - 1; i >= 0; i-- {
-		found, err := k.take(ctx, s, i)
-		if err != nil {
+	for i := len(stages) - 1; i >= 0 && k.from == nil; i-- {
+		if err := k.take(ctx, s, i); err != nil {
 			return err
 		}
-		if found {
-			return nil
+	}
+	return k.tellWhy(ctx, s)
+}
+
+// tellWhy says why the first stage that runs is not cached, unless it was never built.
+func (k *kept) tellWhy(ctx context.Context, s *build.Session) error {
+	all, err := build.Explain(ctx, s.Plan, k.stages, shelf{k, s}, k.set.Now())
+	if err != nil {
+		return build.OurFault(err)
+	}
+	for _, st := range all[min(k.done, len(all)):] {
+		if st.Why != "" {
+			s.Log.Message("%s is run: %s", st.Name, st.Why)
 		}
 	}
 	return nil
 }
 
 // take tries to have stage i out of the store.
-func (k *kept) take(ctx context.Context, s *build.Session, i int) (bool, error) {
+func (k *kept) take(ctx context.Context, s *build.Session, i int) error {
 	stage := k.stages[i]
 	if stage.Never != "" || stage.Fresh {
-		return false, nil
+		return nil
 	}
 	entries, err := k.set.Checkpoints.Lookup(ctx, stage.Fingerprint)
 	if err != nil {
-		return false, build.OurFault(err)
+		return build.OurFault(err)
 	}
 	for _, e := range entries {
 		if why := k.unfit(ctx, s, e); why != "" {
@@ -97,15 +107,15 @@ func (k *kept) take(ctx context.Context, s *build.Session, i int) (bool, error) 
 		}
 		lease, err := k.lease(ctx, s, e)
 		if err != nil {
-			return false, err
+			return err
 		}
 		if lease != nil {
 			k.use(i, lease)
 			s.Log.Message("%s: cached, %s (%s)", stage.Name, k.age, e.ID)
-			return true, nil
+			return nil
 		}
 	}
-	return false, nil
+	return nil
 }
 
 // lease keeps a checkpoint from being evicted and looks whether it is whole. It returns nil for one that is not to be had:
@@ -188,6 +198,14 @@ func (k *kept) cached(i int) func(*build.Session) string {
 			return "cached, " + k.age
 		}
 		return ""
+	}
+}
+
+// spoil makes this attempt keep nothing any more: a provisioner failed and the build goes on, and the next one may want it to
+// be tried again.
+func (k *kept) spoil() {
+	for i := k.done; i < len(k.stages); i++ {
+		k.stages[i].Never = "a provisioner failed"
 	}
 }
 

@@ -78,7 +78,7 @@ func (t *Set) guestSteps(k *kept, p *build.Plan) []build.Step {
 		k.freezeStep(0, build.StageInstalled),
 	}
 	for i := range p.Provisioners {
-		step := t.provisionStep(i, p.Provisioners[i])
+		step := t.provisionStep(i, p.Provisioners[i], k.spoil)
 		step.Cached, step.Rewind = k.cached(i+1), k.rewindTo(i)
 		list = append(list, step, k.freezeStep(i+1, step.Name))
 	}

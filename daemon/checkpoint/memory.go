@@ -1,0 +1,188 @@
+package checkpoint
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/boxkiln/boxkiln/internal/delta"
+	"github.com/boxkiln/boxkiln/internal/layout"
+	"github.com/boxkiln/boxkiln/internal/zseek"
+)
+
+// memoryBase is the checkpoint from whose memory a child of parent keeps the difference: parent, or the one that its own
+// memory is a difference from, so that a memory is never more than two files away. Empty if there is none; a base that
+// cannot be had now costs space, and no checkpoint.
+func (s *Store) memoryBase(ctx context.Context, parent ID) ID {
+	var text string
+	err := s.db.R.QueryRowContext(ctx, `SELECT meta FROM checkpoints WHERE id = ? AND state IN ('whole', 'layer')`, parent).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ""
+	}
+	var m Meta
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &m)
+	}
+	base := parent
+	if m.MemoryBase != "" {
+		base = m.MemoryBase
+	}
+	if err == nil && m.Kind == KindMemory {
+		if _, _, err = s.wholeMemory(ctx, base); err == nil {
+			return base
+		}
+	}
+	if err != nil {
+		s.o.Log.Warn("a memory is kept whole: the one to compare it with cannot be read", "checkpoint", base, "err", err)
+	}
+	return ""
+}
+
+// wholeMemory finds the memory of a base and its directory.
+func (s *Store) wholeMemory(ctx context.Context, base ID) (file, string, error) {
+	var digest string
+	err := s.db.R.QueryRowContext(ctx, `SELECT manifest FROM checkpoints WHERE id = ? AND state IN ('whole', 'layer')`, base).Scan(&digest)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = fmt.Errorf("%w: %s", ErrGone, base)
+	}
+	if err != nil {
+		return file{}, "", err
+	}
+	dir := s.path(base)
+	man, err := readManifest(dir, digest)
+	if err != nil {
+		return file{}, "", err
+	}
+	i := slices.IndexFunc(man.Files, func(f file) bool { return f.Role == roleBase })
+	if i < 0 {
+		return file{}, "", fmt.Errorf("%w: the memory of %s", ErrGone, base)
+	}
+	_, err = man.Files[i].look(dir)
+	return man.Files[i], dir, err
+}
+
+// differ writes the memory file as the difference of raw from the memory of base.
+func (d *Draft) differ(ctx context.Context, base ID, raw string) error {
+	f, dir, err := d.s.wholeMemory(ctx, base)
+	if err != nil {
+		return err
+	}
+	plain, err := scratch(d.Dir)
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	if err := f.unpack(ctx, dir, plain); err != nil {
+		return err
+	}
+	target, err := os.Open(raw)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	r, w := io.Pipe()
+	go func() { w.CloseWithError(delta.Encode(ctx, w, plain, target)) }()
+	err = d.pack(ctx, r)
+	return errors.Join(err, r.Close()) // which ends the goroutine if it still writes
+}
+
+// scratch is a file in dir that goes when it is closed, whatever happens to this process.
+func scratch(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "scratch"), os.O_CREATE|os.O_EXCL|os.O_RDWR, layout.SecretMode)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Memory writes the memory, as it was frozen, to a new file at dst, mode 0600, on at most two cores. It is checked on the
+// way: after ErrDamaged there is no file, the checkpoint has been dropped and the lease is closed. The file is not synced.
+// While it works it needs room for the memory of the base beside dst.
+func (l *Lease) Memory(ctx context.Context, dst string) error {
+	i := slices.IndexFunc(l.files.Files, func(f file) bool { return f.Name == memoryFile })
+	if i < 0 {
+		return fmt.Errorf("checkpoint %s has no memory", l.ID)
+	}
+	err := l.memory(ctx, l.files.Files[i], dst)
+	if errors.Is(err, ErrDamaged) {
+		err = errors.Join(err, l.Close(ctx))
+	}
+	return err
+}
+
+func (l *Lease) memory(ctx context.Context, f file, dst string) (err error) {
+	out, err := os.OpenFile(dst, os.O_CREATE|os.O_EXCL|os.O_WRONLY, layout.SecretMode)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, out.Close()); err != nil {
+			err = errors.Join(err, os.Remove(dst))
+		}
+	}()
+	if l.files.Meta.MemoryBase == "" {
+		return l.s.discard(ctx, l.ID, f.unpack(ctx, l.Dir, out))
+	}
+	return l.follow(ctx, f, out)
+}
+
+// follow makes the memory from that of the base and the difference.
+func (l *Lease) follow(ctx context.Context, f file, out *os.File) error {
+	base := l.files.Meta.MemoryBase
+	whole, dir, err := l.s.wholeMemory(ctx, base)
+	if err != nil {
+		return l.s.discard(ctx, base, err)
+	}
+	plain, err := scratch(filepath.Dir(out.Name()))
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	if err := whole.unpack(ctx, dir, plain); err != nil {
+		return l.s.discard(ctx, base, err)
+	}
+	steps, err := scratch(filepath.Dir(out.Name()))
+	if err != nil {
+		return err
+	}
+	defer steps.Close()
+	if err = f.unpack(ctx, l.Dir, steps); err == nil {
+		err = delta.Decode(ctx, out, plain, steps)
+	}
+	if errors.Is(err, delta.ErrCorrupt) {
+		err = fmt.Errorf("%w: %s: %w", ErrDamaged, filepath.Join(l.Dir, f.Name), err)
+	}
+	return l.s.discard(ctx, l.ID, err)
+}
+
+// unpack decompresses a file of dir, and checks it on the way.
+func (f file) unpack(ctx context.Context, dir string, out *os.File) error {
+	if _, err := f.look(dir); err != nil {
+		return err
+	}
+	src, err := os.Open(filepath.Join(dir, f.Name))
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	h := sha256.New()
+	err = zseek.Decompress(ctx, out, src, f.Size, h, cores())
+	if errors.Is(err, zseek.ErrCorrupt) {
+		return fmt.Errorf("%w: %s: %w", ErrDamaged, src.Name(), err)
+	}
+	if have := hex.EncodeToString(h.Sum(nil)); err == nil && have != f.SHA256 {
+		return fmt.Errorf("%w: %s has the sha256 %s instead of %s", ErrDamaged, src.Name(), have, f.SHA256)
+	}
+	return err
+}
