@@ -133,22 +133,19 @@ type running struct {
 // start runs the command in the background, with the context's end for ctrl-C.
 func (b *bench) start(args ...string) *running {
 	b.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	c := &running{b: b, cancel: cancel, stdout: newStream(b.t), stderr: newStream(b.t), done: make(chan int, 1)}
 	in, err := os.Open(os.DevNull)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if b.env["BOXKILN_DATA"] == "" {
-		b.env["BOXKILN_DATA"] = b.data
-	}
-	vars := map[string]string{}
-	for k, v := range b.env {
-		vars[k] = v
-	}
-	env := &environment{stdin: in, stdout: c.stdout.w, stderr: c.stderr.w,
-		getenv: func(k string) string { return vars[k] }, environ: func() []string { return pairs(vars) },
-		parts: fakeParts, drivers: fakeDrivers(b.host, b.wrap)}
+	return b.startWith(in, args...)
+}
+
+// startWith is start with an input, which is closed at the command's end.
+func (b *bench) startWith(in *os.File, args ...string) *running {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &running{b: b, cancel: cancel, stdout: newStream(b.t), stderr: newStream(b.t), done: make(chan int, 1)}
+	env := b.environment(in, c.stdout.w, c.stderr.w)
 	go func() {
 		code := run(ctx, args, env)
 		cancel()
@@ -159,6 +156,20 @@ func (b *bench) start(args ...string) *running {
 	}()
 	b.t.Cleanup(cancel)
 	return c
+}
+
+// environment is that of a command of this user.
+func (b *bench) environment(in, out, errs *os.File) *environment {
+	if b.env["BOXKILN_DATA"] == "" {
+		b.env["BOXKILN_DATA"] = b.data
+	}
+	vars := map[string]string{}
+	for k, v := range b.env {
+		vars[k] = v
+	}
+	return &environment{stdin: in, stdout: out, stderr: errs,
+		getenv: func(k string) string { return vars[k] }, environ: func() []string { return pairs(vars) },
+		parts: fakeParts, drivers: fakeDrivers(b.host, b.wrap)}
 }
 
 func pairs(vars map[string]string) []string {

@@ -72,8 +72,8 @@ func control(f *os.File, call func(fd int) error) error {
 	return result
 }
 
-// openPTY makes a pseudo-terminal (pts(4)): the end of the server and that of the shell.
-func openPTY() (ours, theirs *os.File, err error) {
+// OpenPTY makes a pseudo-terminal (pts(4)): the end of whoever shows it and that of what runs on it.
+func OpenPTY() (ours, theirs *os.File, err error) {
 	if ours, err = os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0); err != nil {
 		return nil, nil, err
 	}
@@ -123,7 +123,7 @@ func (s *session) plainShell(cmd *exec.Cmd) {
 
 // ptyShell runs a shell on a terminal of its own. When its session ends the terminal hangs up, as sshd does it.
 func (s *session) ptyShell(cmd *exec.Cmd) {
-	ours, theirs, err := openPTY()
+	ours, theirs, err := OpenPTY()
 	if err != nil {
 		s.exit(126)
 		return
