@@ -142,7 +142,7 @@ func (s *Session) closeAll() error {
 func (s *Session) SetMachine(m hypervisor.Machine) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Machine, s.machine = m, m
+	s.Machine, s.machine, s.touched = m, m, ""
 }
 
 // CurrentMachine is the machine for goroutines beside the steps, such as those that show its screen; nil before there is

@@ -39,10 +39,11 @@ func (k *kept) keepArtifact(ctx context.Context, s *build.Session) error {
 	return nil
 }
 
-// artifactWanted tells whether the artifact is to be kept.
+// artifactWanted tells whether the artifact is to be kept. What came out of a machine that somebody reached into is not what
+// the plan makes.
 func (k *kept) artifactWanted(s *build.Session) bool {
 	i := len(k.stages) - 1
-	return i >= 0 && !k.artifact() && k.stages[i].Never == "" && len(s.Results) > 0
+	return i >= 0 && !k.artifact() && k.stages[i].Never == "" && len(s.Results) > 0 && s.Touched() == ""
 }
 
 // copyArtifact copies the results of a build to dir, under numbers.

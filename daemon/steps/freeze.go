@@ -30,6 +30,10 @@ func (k *kept) freeze(ctx context.Context, s *build.Session, i int) error {
 	if k.stopped() {
 		return nil
 	}
+	if how := s.Touched(); how != "" {
+		k.stop(s, "%s", how)
+		return nil
+	}
 	freezer, ok := s.Machine.(hypervisor.Freezer)
 	if !ok {
 		return nil // the artifact can still be kept
