@@ -57,6 +57,7 @@ type live struct {
 	label    string
 	session  *build.Session // of the attempt that runs; nil before
 	serial   *window.Spool  // of the attempt that runs; nil before
+	tail     *window.Tail   // fills serial
 	timeline timelineFold
 	question chan string // an answer; nil while nothing is asked
 }

@@ -159,6 +159,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) error {
 		engine: &build.Engine{
 			Reapers: reapers(d.drivers, data, d.kept), Now: d.cfg.Now, Diagnose: set.Diagnose, ErrorCleanup: set.ErrorCleanup,
 			StepChanged: func(ctx context.Context, s *build.Session, step string, phase build.StepPhase, took time.Duration) {
+				d.builds.lookAt(s)
 				if err := st.Step(ctx, s.Build, s.Attempt, step, phase, took); err != nil && !errors.Is(err, build.ErrFenced) {
 					s.Debug.Warn("a step could not be recorded", "step", step, "err", err)
 				}

@@ -24,29 +24,44 @@ func (b *Builds) showSession(s *build.Session) (end func()) {
 	if err != nil {
 		s.Debug.Warn("the serial console is not shown", "err", err)
 	}
+	var tail *window.Tail
+	if spool != nil {
+		tail = &window.Tail{To: spool, Path: func() string { return serialLog(s.CurrentMachine()) }}
+	}
 	b.mu.Lock()
-	l := b.live[s.Build]
-	if l != nil {
-		l.session, l.serial = s, spool
+	if l := b.live[s.Build]; l != nil {
+		l.session, l.serial, l.tail = s, spool, tail
 	}
 	b.mu.Unlock()
+	if tail == nil {
+		return func() {}
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if spool != nil {
-			(&window.Tail{Path: func() string { return serialLog(s.CurrentMachine()) }}).Copy(ctx, spool)
-		}
+		tail.Copy(ctx)
 	}()
 	return func() {
 		stop()
 		<-done
-		if spool == nil {
-			return
-		}
 		if err := spool.Close(); err != nil {
 			s.Debug.Warn("the copy of the serial log is not complete", "err", err)
 		}
+	}
+}
+
+// lookAt takes what the machine of an attempt has printed by now, after a step and before the machine goes: a machine can
+// have a short life.
+func (b *Builds) lookAt(s *build.Session) {
+	b.mu.Lock()
+	var tail *window.Tail
+	if l := b.live[s.Build]; l != nil {
+		tail = l.tail
+	}
+	b.mu.Unlock()
+	if tail != nil {
+		tail.Look()
 	}
 }
 

@@ -225,8 +225,8 @@ func TestTail(t *testing.T) {
 			t.Parallel()
 			m := machineLog{t, filepath.Join(t.TempDir(), "serial.log")}
 			var got bytes.Buffer
-			tail := &Tail{Path: func() string { return m.path }}
-			tt.do(m, func() { tail.look(&got) })
+			tail := &Tail{To: &got, Path: func() string { return m.path }}
+			tt.do(m, tail.Look)
 			tail.close()
 			if got.String() != tt.want {
 				t.Errorf("%q, want %q", &got, tt.want)
@@ -241,20 +241,20 @@ func TestTailOfSeveralMachines(t *testing.T) {
 	one, two := machineLog{t, filepath.Join(t.TempDir(), "log")}, machineLog{t, filepath.Join(t.TempDir(), "log")}
 	path := ""
 	var got bytes.Buffer
-	tail := &Tail{Path: func() string { return path }}
-	tail.look(&got)
+	tail := &Tail{To: &got, Path: func() string { return path }}
+	tail.Look()
 	path = one.path
 	one.prints("one")
-	tail.look(&got)
+	tail.Look()
 	one.prints(" ends;")
 	path = two.path
 	two.prints("two")
-	tail.look(&got)
+	tail.Look()
 	path = "" // the machine is gone
 	two.prints(" ends")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	tail.Copy(ctx, &got)
+	tail.Copy(ctx)
 	if got.String() != "one ends;two ends" {
 		t.Errorf("%q", &got)
 	}
@@ -267,7 +267,7 @@ func TestCopyGoesOn(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		(&Tail{Path: func() string { return m.path }, Every: time.Millisecond}).Copy(ctx, s)
+		(&Tail{To: s, Path: func() string { return m.path }, Every: time.Millisecond}).Copy(ctx)
 		_ = s.Close()
 	}()
 	m.prints("0")

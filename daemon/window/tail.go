@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -19,14 +20,16 @@ const tailEvery = 200 * time.Millisecond
 // two looks loses the oldest.
 const maxBackups = 9
 
-// Tail copies the serial log of a machine to a writer.
+// Tail copies the serial log of a machine to a writer. Its methods may be called by several goroutines.
 type Tail struct {
+	To io.Writer
 	// Path is where the machine writes; empty as long as there is none. It is asked at each look, because a build can have
 	// several machines one after another.
 	Path func() string
 	// Every is the time between two looks; 0 for 200 ms.
 	Every time.Duration
 
+	mu   sync.Mutex
 	path string
 	f    *os.File
 	at   int64
@@ -34,7 +37,7 @@ type Tail struct {
 
 // Copy copies until ctx ends, and then what is still there. What cannot be read is left out: the log of a machine that is
 // just being removed is no error.
-func (t *Tail) Copy(ctx context.Context, w io.Writer) {
+func (t *Tail) Copy(ctx context.Context) {
 	every := t.Every
 	if every == 0 {
 		every = tailEvery
@@ -42,17 +45,20 @@ func (t *Tail) Copy(ctx context.Context, w io.Writer) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		t.look(w)
+		t.Look()
 		timer.Reset(every)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 		}
 	}
-	t.look(w)
+	t.Look()
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.close()
 }
 
+// close forgets the open file. The caller holds mu.
 func (t *Tail) close() {
 	if t.f != nil {
 		_ = t.f.Close() // it was only read
@@ -60,10 +66,12 @@ func (t *Tail) close() {
 	}
 }
 
-// look copies what came since the last look.
-func (t *Tail) look(w io.Writer) {
+// Look copies what came since the last look, at once. Call it before a log is removed.
+func (t *Tail) Look() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if path := t.Path(); path != "" && path != t.path {
-		t.drain(w) // the last words of the machine before
+		t.drain() // the last words of the machine before
 		t.close()
 		t.path = path
 	}
@@ -73,12 +81,12 @@ func (t *Tail) look(w io.Writer) {
 	if t.f == nil {
 		t.open(t.path)
 	}
-	t.drain(w)
+	t.drain()
 	for _, next := range t.newer() {
-		t.drain(w) // what was written before it was rotated away
+		t.drain() // what was written before it was rotated away
 		t.close()
 		t.open(next)
-		t.drain(w)
+		t.drain()
 	}
 }
 
@@ -91,14 +99,14 @@ func (t *Tail) open(path string) {
 }
 
 // drain copies to the end of the open file. One that has become shorter was emptied, and is read from its beginning.
-func (t *Tail) drain(w io.Writer) {
+func (t *Tail) drain() {
 	if t.f == nil {
 		return
 	}
 	if info, err := t.f.Stat(); err != nil || info.Size() < t.at {
 		t.at = 0
 	}
-	n, _ := io.Copy(w, io.NewSectionReader(t.f, t.at, 1<<62))
+	n, _ := io.Copy(t.To, io.NewSectionReader(t.f, t.at, 1<<62))
 	t.at += n
 }
 
