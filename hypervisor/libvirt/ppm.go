@@ -7,8 +7,11 @@ import (
 	"io"
 )
 
-// maxSide is the longest side of a picture that is believed.
-const maxSide = 16384
+// maxPixels bounds a picture: the guest chooses its resolution, and a pixel takes four bytes of this process.
+const maxPixels = 16 << 20
+
+// tooLarge tells whether a picture has more pixels than are looked at.
+func tooLarge(width, height int) bool { return height > 0 && width > maxPixels/height }
 
 // decodePPM reads a binary portable pixmap with 8 bits a colour (netpbm's ppm(5)), which is what QEMU writes.
 func decodePPM(r io.Reader) (image.Image, error) {
@@ -18,7 +21,7 @@ func decodePPM(r io.Reader) (image.Image, error) {
 	if _, err := fmt.Fscan(in, &magic, &width, &height, &depth); err != nil {
 		return nil, fmt.Errorf("the head of the PPM picture cannot be read: %w", err)
 	}
-	if magic != "P6" || depth != 255 || width < 1 || height < 1 || width > maxSide || height > maxSide {
+	if magic != "P6" || depth != 255 || width < 1 || height < 1 || tooLarge(width, height) {
 		return nil, fmt.Errorf("a PPM picture of type %q, %d x %d with depth %d cannot be read", magic, width, height, depth)
 	}
 	if _, err := in.ReadByte(); err != nil { // the one blank after the head

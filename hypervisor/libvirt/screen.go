@@ -14,8 +14,8 @@ import (
 	"libvirt.org/go/libvirt"
 )
 
-// maxScreen bounds a screenshot: 8K pixels square, three bytes each, is more than any of QEMU's cards shows.
-const maxScreen = 256 << 20
+// maxScreen bounds what is received of a screenshot, in bytes: three for each of maxPixels, and the head.
+const maxScreen = 3*maxPixels + 1<<10
 
 // Capture takes a picture of the first screen.
 func (m *Machine) Capture(ctx context.Context) (image.Image, error) {
@@ -58,6 +58,13 @@ func receive(stream *libvirt.Stream, to *bytes.Buffer) error {
 // decodeScreen reads what libvirt sent: PNG from QEMU 7.1 on, PPM before.
 func decodeScreen(mime string, data []byte) (image.Image, error) {
 	if mime == "image/png" {
+		size, err := png.DecodeConfig(bytes.NewReader(data))
+		if err == nil && tooLarge(size.Width, size.Height) {
+			err = fmt.Errorf("the picture has %d x %d pixels, and up to %d are looked at", size.Width, size.Height, maxPixels)
+		}
+		if err != nil {
+			return nil, err
+		}
 		return png.Decode(bytes.NewReader(data))
 	}
 	if mime == "image/x-portable-pixmap" {
