@@ -58,6 +58,7 @@ func (t *Set) fetchMedia(ctx context.Context, s *build.Session) error {
 		s.Log.Message("%s => %s", file.URL, file.Path)
 	}
 	s.Media = file
+	s.Log.Mark(build.MarkMedia, filepath.Base(file.Path))
 	return nil
 }
 
