@@ -158,6 +158,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) error {
 		drivers: d.drivers, parts: d.cfg.Parts, steps: set.List, gate: door, install: install, log: d.cfg.Log, now: d.cfg.Now, live: map[build.ID]*live{}, resuming: map[build.ID]bool{},
 		engine: &build.Engine{
 			Reapers: reapers(d.drivers, data, d.kept), Now: d.cfg.Now, Diagnose: set.Diagnose, ErrorCleanup: set.ErrorCleanup,
+			Abandoned: d.pin,
 			StepChanged: func(ctx context.Context, s *build.Session, step string, phase build.StepPhase, took time.Duration) {
 				d.builds.lookAt(s)
 				if err := st.Step(ctx, s.Build, s.Attempt, step, phase, took); err != nil && !errors.Is(err, build.ErrFenced) {
@@ -169,6 +170,15 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) error {
 	d.queue = queue.New(d.builds, d.cfg.Budget, d.builds.work, d.cfg.Log)
 	d.builds.queue = d.queue
 	return nil
+}
+
+// pin keeps the checkpoints on whose disks a machine stands that is left to its user.
+func (d *Daemon) pin(ctx context.Context, s *build.Session) error {
+	ids, err := d.kept.Pin(ctx, s.Build)
+	if len(ids) > 0 {
+		s.Log.Say("The machine's disks stand on the checkpoint %s, which stays until `boxkiln cache rm --force`", ids[len(ids)-1])
+	}
+	return err
 }
 
 // recover ends what a dead daemon left: its builds are interrupted, what they held is removed.

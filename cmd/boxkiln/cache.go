@@ -208,7 +208,7 @@ func newCacheRmCommand(env *environment) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "also what builds use: they keep the disks until they end")
+	cmd.Flags().BoolVar(&force, "force", false, "also what builds use, which keep the disks until they end, and what machines stand on that were left by -on-error=abort")
 	return cmd
 }
 

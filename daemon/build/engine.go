@@ -54,6 +54,8 @@ type Engine struct {
 	Diagnose func(ctx context.Context, s *Session, err error) error
 	// ErrorCleanup runs the error-cleanup-provisioner of a plan. It may be nil.
 	ErrorCleanup func(ctx context.Context, s *Session) error
+	// Abandoned is told of a build whose machine is left to the user; it may be nil.
+	Abandoned func(ctx context.Context, s *Session) error
 	// StepChanged records where a build is; it may be nil.
 	StepChanged func(ctx context.Context, s *Session, step string, phase StepPhase, took time.Duration)
 }
@@ -279,11 +281,21 @@ func (e *Engine) end(ctx context.Context, s *Session, keep bool) {
 // abandon leaves the machine and the files of an attempt to the user, and says where they are.
 func (e *Engine) abandon(ctx context.Context, s *Session) {
 	held, err := s.Ledger.Held(ctx, s.Build)
+	if err == nil && e.Abandoned != nil {
+		err = e.Abandoned(ctx, s)
+	}
 	if err != nil {
 		s.Log.Error("clean-up: %v", err)
 		return
 	}
 	for _, res := range held {
+		if res.Kind == KindCheckpoint {
+			err := s.Ledger.Release(ctx, res)
+			if err != nil {
+				s.Log.Error("clean-up: %v", err)
+			}
+			continue
+		}
 		s.Log.Say("Leaving the %s %s as it is, because of -on-error=%s", res.Kind, res.Name, s.Plan.Options.OnError)
 		if err := s.Ledger.Release(ctx, res); err != nil {
 			s.Log.Error("clean-up: %v", err)

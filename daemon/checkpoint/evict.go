@@ -34,6 +34,21 @@ func (s *Store) Release(ctx context.Context, user build.ID) error {
 	return nil
 }
 
+// Pin makes the leases of a build outlive it and the daemon: its machine was left to its user and stands on these disks. A
+// forced Remove ends them. It returns the checkpoints.
+func (s *Store) Pin(ctx context.Context, user build.ID) (pinned []ID, err error) {
+	err = s.change(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `UPDATE checkpoint_leases SET pinned = 1 WHERE user = ? RETURNING checkpoint`, user)
+		if err != nil {
+			return err
+		}
+		pinned, err = collect(rows, scanID)
+		return err
+	})
+	slices.Sort(pinned)
+	return slices.Compact(pinned), err
+}
+
 // stop ends the drafts of a build in this process.
 func (s *Store) stop(ctx context.Context, user build.ID) error {
 	s.mu.Lock()
@@ -161,7 +176,7 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (removed []Entry, fre
 }
 
 // Remove removes a checkpoint. One that has children stays as a layer. One that is in use is refused with an *InUseError,
-// unless forced: then it cannot be acquired any more, and its disks go when its users have. The error is ErrNotFound if there
+// unless forced: then it cannot be acquired any more, and its disks go when its users have, or at once if they are pinned. The error is ErrNotFound if there
 // is none of that id.
 func (s *Store) Remove(ctx context.Context, id ID, force bool) error {
 	return s.change(ctx, func(tx *sql.Tx) error {
@@ -181,6 +196,9 @@ func (s *Store) Remove(ctx context.Context, id ID, force bool) error {
 		}
 		if len(busy.Users) > 0 && !force {
 			return busy
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM checkpoint_leases WHERE checkpoint = ? AND pinned = 1`, id); err != nil {
+			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE checkpoints SET state = 'layer', bytes = disk_bytes WHERE id = ? AND state = 'whole'`, id)
 		return err

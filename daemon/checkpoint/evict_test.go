@@ -121,8 +121,8 @@ func TestADraftProtectsItsParent(t *testing.T) {
 	if e, err := k.Get(t.Context(), "one"); err != nil || e.InUse != 1 {
 		t.Errorf("%+v %v", e, err)
 	}
-	if removed := k.prune(t, PruneOptions{All: true}); removed != nil {
-		t.Errorf("pruned %v", removed)
+	if removed := k.prune(t, PruneOptions{All: true}); !cmp.Equal(removed, c[:1]) || k.has(t, c[0]) != baseFiles {
+		t.Errorf("pruned %v, and of the parent is left %s", removed, k.has(t, c[0]))
 	}
 	var busy *InUseError
 	if err := k.Remove(t.Context(), c[0], false); !errors.As(err, &busy) || !cmp.Equal(busy.Users, []build.ID{"b1"}) {
@@ -250,5 +250,35 @@ func TestDuplicates(t *testing.T) {
 	}
 	if k.has(t, a.ID) != "" {
 		t.Error("the older one's files are left")
+	}
+}
+
+// What the machine of an abandoned build stands on outlives the build and the daemon, until somebody insists.
+func TestPinnedStays(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	k := newKilnAt(t, data, Options{})
+	c := k.chain(t, "one", "two")
+	k.acquire(t, c[1], "b1")
+	pinned, err := k.Pin(t.Context(), "b1")
+	if err != nil || !cmp.Equal(pinned, c[1:]) {
+		t.Fatal(pinned, err)
+	}
+	k = newKilnAt(t, data, Options{})
+	if err := k.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if removed := k.prune(t, PruneOptions{All: true}); !cmp.Equal(removed, c[:1]) || k.has(t, c[0]) != baseFiles {
+		t.Errorf("pruned %v, and of the parent is left %s", removed, k.has(t, c[0]))
+	}
+	var busy *InUseError
+	if err := k.Remove(t.Context(), c[1], false); !errors.As(err, &busy) {
+		t.Error(err)
+	}
+	if err := k.Remove(t.Context(), c[1], true); err != nil {
+		t.Error(err)
+	}
+	if left := k.files(t); len(left) != 0 {
+		t.Errorf("left: %v", left)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
-// Recover makes the store whole after a crash: leases and drafts of a dead daemon go, checkpoints whose files are not all
+// Recover makes the store whole after a crash: leases (unless pinned) and drafts of a dead daemon go, checkpoints whose files are not all
 // there go, and so do directories that no row knows and files that an eviction had not got to. Call it at start, when no
 // machine of the dead daemon is left and before anything else uses the store.
 func (s *Store) Recover(ctx context.Context) error {
@@ -20,7 +20,7 @@ func (s *Store) Recover(ctx context.Context) error {
 		return err
 	}
 	err = s.change(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM checkpoint_leases`); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM checkpoint_leases WHERE pinned = 0`); err != nil {
 			return err
 		}
 		if err := spoil(ctx, tx, `c.state = 'draft' OR (c.parent <> '' AND NOT EXISTS (
