@@ -5,6 +5,7 @@ package libvirt
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,6 +23,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// Tests with guests wait for libvirtd more than they compute. -parallel on the command line, read later, wins.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	// libvirt's event loop runs as long as the process.
 	leaktest.Main(m, goleak.IgnoreAnyFunction("github.com/boxkiln/boxkiln/hypervisor/libvirt.runEvents"))
 }
