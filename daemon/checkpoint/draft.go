@@ -144,7 +144,7 @@ func (d *Draft) Commit(ctx context.Context, m Meta, key string) (Entry, error) {
 		return Entry{}, errors.Join(err, d.salvage(ctx, m, err))
 	}
 	d.s.shrink(ctx)
-	return d.s.entry(ctx, d.ID)
+	return d.s.entry(context.WithoutCancel(ctx), d.ID) // it is kept, whoever ends now
 }
 
 func (d *Draft) commit(ctx context.Context, m Meta, key string) error {
@@ -161,6 +161,9 @@ func (d *Draft) commit(ctx context.Context, m Meta, key string) error {
 	}
 	if err := d.s.await(ctx, d.parent); err != nil {
 		return err
+	}
+	if d.life.Err() != nil {
+		return context.Cause(d.life)
 	}
 	return d.enter(ctx, m, whole)
 }

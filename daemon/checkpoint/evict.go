@@ -59,8 +59,10 @@ func (s *Store) stop(ctx context.Context, user build.ID) error {
 		}
 	}
 	s.mu.Unlock()
-	for _, d := range mine {
+	for _, d := range mine { // all before one is done, or its child would go on
 		d.end(fmt.Errorf("%w: build %s has ended", ErrGone, user))
+	}
+	for _, d := range mine {
 		if d.begin() {
 			d.finish()
 		}

@@ -121,8 +121,8 @@ func TestADraftProtectsItsParent(t *testing.T) {
 	if e, err := k.Get(t.Context(), "one"); err != nil || e.InUse != 1 {
 		t.Errorf("%+v %v", e, err)
 	}
-	if removed := k.prune(t, PruneOptions{All: true}); !cmp.Equal(removed, c[:1]) || k.has(t, c[0]) != baseFiles {
-		t.Errorf("pruned %v, and of the parent is left %s", removed, k.has(t, c[0]))
+	if removed := k.prune(t, PruneOptions{All: true}); removed != nil {
+		t.Errorf("pruned %v", removed)
 	}
 	var busy *InUseError
 	if err := k.Remove(t.Context(), c[0], false); !errors.As(err, &busy) || !cmp.Equal(busy.Users, []build.ID{"b1"}) {
