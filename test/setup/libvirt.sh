@@ -43,12 +43,16 @@ kvm_hidden() { [ "$(as_root stat -Lc %a "/proc/$1/root/dev/kvm")" = 0 ]; }
 
 own_name_space() { [ "$(as_root readlink "/proc/$1/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; }
 
+# Where process 1 is no init that collects dead processes at once, libvirtd waits
+# seconds for each QEMU that has ended. tini collects them in its place.
+under_tini='exec setsid tini -s -- libvirtd </dev/null >/dev/null 2>&1'
+
 start_without_systemd() {
 	[ -n "$(daemon_pid virtlogd)" ] || as_root virtlogd -d
 	if kvm_trap; then
-		as_root unshare -m --propagation private sh -c "$hide_kvm exec libvirtd -d"
+		as_root unshare -m --propagation private sh -c "$hide_kvm $under_tini" &
 	else
-		as_root libvirtd -d
+		as_root sh -c "$under_tini" &
 	fi
 }
 
