@@ -151,6 +151,16 @@ func (d *Draft) commit(ctx context.Context, m Meta, key string) error {
 	if err := m.check(); err != nil {
 		return err
 	}
+	if err := d.s.fault("commit.begun"); err != nil {
+		return err
+	}
+	// A machine may be frozen again before this: its memory becomes a difference from one that is there by then.
+	if err := d.s.await(ctx, d.parent); err != nil {
+		return err
+	}
+	if d.life.Err() != nil {
+		return context.Cause(d.life)
+	}
 	if m.Kind == KindMemory {
 		if err := d.packMemory(ctx, &m); err != nil {
 			return err
@@ -159,17 +169,11 @@ func (d *Draft) commit(ctx context.Context, m Meta, key string) error {
 	if err := d.sealKey(key); err != nil {
 		return err
 	}
-	if err := d.s.await(ctx, d.parent); err != nil {
-		return err
-	}
-	if d.life.Err() != nil {
-		return context.Cause(d.life)
-	}
 	return d.enter(ctx, m, whole)
 }
 
 // packMemory replaces the memory by a compressed one: as the difference from that of the ancestor whose memory is whole, if
-// there is one by now, because most of it is the same.
+// there is one, because most of it is the same.
 func (d *Draft) packMemory(ctx context.Context, m *Meta) error {
 	select { // one at a time
 	case d.s.packing <- struct{}{}:

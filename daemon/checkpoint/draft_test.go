@@ -182,7 +182,7 @@ func TestReleaseEndsACommit(t *testing.T) {
 	waiting, _ := k.freeze(t, "b1", "", 1) // never committed: what stands on it waits
 	child, m := k.freeze(t, "b1", waiting.ID, 2)
 	k.fault = func(point string) error {
-		if point == "commit.key" {
+		if point == "commit.begun" {
 			close(here)
 		}
 		return nil

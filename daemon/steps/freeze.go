@@ -26,7 +26,6 @@ func (k *kept) freezeStep(i int, stage string) build.Step {
 // freeze keeps the machine after stage i. A checkpoint that cannot be made is no reason to end a build.
 func (k *kept) freeze(ctx context.Context, s *build.Session, i int) error {
 	k.ran = append(k.ran[:min(i, len(k.ran))], build.Stamp(k.set.Now()))
-	k.commits.Wait() // the disks of this checkpoint stand on those of the last one
 	if k.stopped() {
 		return nil
 	}
@@ -81,11 +80,19 @@ func (k *kept) meta(s *build.Session, i int, kind checkpoint.Kind, fill func(*ch
 	stage := k.stages[i]
 	m := checkpoint.Meta{
 		Fingerprint: stage.Fingerprint, Kind: kind, Stage: stage.Name, Index: i, Reads: stage.Reads,
-		Label: s.Plan.Label, Template: s.Plan.Template, Build: s.Build, HostKey: s.HostKey,
+		Label: s.Plan.Label, Template: s.Plan.Template, Build: s.Build, HostKey: hostKey(s),
 		Took: k.took + k.set.Now().Sub(k.began), Ran: append([]build.Stamp(nil), k.ran...),
 	}
 	fill(&m)
 	return m
+}
+
+// hostKey is the key that the guest shows now: it may have come back with another one after a reboot.
+func hostKey(s *build.Session) string {
+	if g, ok := s.Guest.(interface{ HostKey() string }); ok {
+		return g.HostKey()
+	}
+	return s.HostKey
 }
 
 // commit writes a checkpoint while the build goes on.
@@ -113,7 +120,8 @@ func (k *kept) commit(ctx context.Context, s *build.Session, draft *checkpoint.D
 }
 
 const (
-	// offTimeout bounds how long a guest may take to power itself off for a disk checkpoint.
+	// offTimeout bounds how long a guest may take to power itself off for a disk checkpoint, if the template's
+	// shutdown_timeout is not shorter.
 	offTimeout = 2 * time.Minute
 	// restartShare is how many times longer than a power cycle the work since the last checkpoint must have taken for a
 	// disk checkpoint to be worth its while.
@@ -136,6 +144,7 @@ func (k *kept) freezeOff(ctx context.Context, s *build.Session, i int, freezer h
 		return err
 	}
 	s.ExpectOn()
+	s.HostKey = "" // a script may have removed the host keys, for the boot to make new ones
 	if k.watch, err = startMachine(ctx, s); err != nil {
 		return err
 	}
@@ -149,7 +158,8 @@ func (k *kept) freezeOff(ctx context.Context, s *build.Session, i int, freezer h
 // powerOff asks the guest to power itself off, and tells whether it did.
 func (k *kept) powerOff(ctx context.Context, s *build.Session) (off bool, err error) {
 	s.ExpectOff()
-	waitCtx, cancel := context.WithTimeout(ctx, offTimeout)
+	timeout := min(offTimeout, s.Plan.Shutdown.ShutdownTimeout.Or(defaultShutdownTimeout))
+	waitCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err = s.Machine.Shutdown(waitCtx); err == nil {
 		err = s.Machine.Wait(waitCtx)
@@ -161,7 +171,7 @@ func (k *kept) powerOff(ctx context.Context, s *build.Session) (off bool, err er
 		return false, context.Cause(ctx)
 	case waitCtx.Err() != nil:
 		s.ExpectOn()
-		k.stop(s, "the guest does not power itself off by ACPI within %s", offTimeout)
+		k.stop(s, "the guest does not power itself off by ACPI within %s", timeout)
 		return false, nil
 	}
 	return false, build.OurFault(fmt.Errorf("shut down for a disk checkpoint: %w", err))

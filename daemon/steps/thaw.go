@@ -36,17 +36,22 @@ func (k *kept) makeKey(ctx context.Context, s *build.Session) error {
 }
 
 // createMachine makes the machine, or thaws it from the checkpoint that was found. A checkpoint that cannot be thawed after
-// all is left alone, and the machine is installed.
+// all is left alone, and the machine is installed; if its files were damaged, an earlier one may do.
 func (k *kept) createMachine(ctx context.Context, s *build.Session) (err error) {
-	if k.from != nil {
+	known := s.Key // to the installer, by the seed and the media
+	for k.from != nil {
 		if err = k.thaw(ctx, s); err == nil || ctx.Err() != nil {
 			return err
 		}
-		s.Log.Error("The checkpoint %s could not be thawed: %v; everything is run", k.from.Entry.ID, err)
-		if err := k.set.dropMachine(ctx, s); err != nil {
+		if err = k.fallBack(ctx, s, err); err != nil {
 			return err
 		}
-		k.leave()
+	}
+	if s.Key != known {
+		s.Key = known
+		if err := keepKey(s); err != nil {
+			return err
+		}
 	}
 	k.watch, err = k.set.makeMachine(ctx, s, func(ctx context.Context, spec hypervisor.Spec) (hypervisor.Machine, error) {
 		s.Log.Say("Creating the machine %s (%d CPUs, %d MiB, %s)", spec.Name, spec.CPUs, spec.MemoryMiB, firmwareName(spec))
@@ -59,6 +64,29 @@ func (k *kept) createMachine(ctx context.Context, s *build.Session) (err error) 
 	if note, ok := s.Machine.(interface{ Note() string }); ok && note.Note() != "" {
 		s.Log.Message("%s", note.Note())
 	}
+	return nil
+}
+
+// fallBack gives up a checkpoint that could not be thawed, and looks for another one if its files were at fault.
+func (k *kept) fallBack(ctx context.Context, s *build.Session, why error) error {
+	id, i := k.from.Entry.ID, k.done-1
+	if err := k.set.dropMachine(ctx, s); err != nil {
+		return err
+	}
+	k.leave()
+	if errors.Is(why, checkpoint.ErrDamaged) || errors.Is(why, checkpoint.ErrGone) {
+		s.Log.Error("The checkpoint %s could not be thawed: %v", id, why)
+		for ; i >= 0 && k.from == nil; i-- {
+			if err := k.take(ctx, s, i); err != nil {
+				return err
+			}
+		}
+		if k.from != nil {
+			return k.makeKey(ctx, s)
+		}
+		return nil
+	}
+	s.Log.Error("The checkpoint %s could not be thawed: %v; everything is run", id, why)
 	return nil
 }
 
@@ -85,7 +113,10 @@ func (k *kept) thaw(ctx context.Context, s *build.Session) (err error) {
 	if err != nil {
 		return err
 	}
-	s.HostKey = e.HostKey
+	s.HostKey = ""
+	if e.Kind == checkpoint.KindMemory { // one that boots may make new ones, as a script of the template wanted
+		s.HostKey = e.HostKey
+	}
 	s.Log.Mark(build.MarkThawed, fmt.Sprintf("%s in %.1f s", e.Stage, k.set.Now().Sub(began).Seconds()))
 	return nil
 }
@@ -121,16 +152,17 @@ func (k *kept) waitGuest(ctx context.Context, s *build.Session) error {
 const entropySize = 64
 
 // freshen sets a thawed guest's clock and stirs its random pool: clones of one checkpoint must not make the same keys. The
-// machine's generation id has changed too, which Linux 5.18 and later notice by themselves; older ones and BSDs depend on
-// this. The last line of the script asks the kernel to use the new seed at once (RNDRESEEDCRNG, random.h); where neither
-// interpreter is there it does so within a minute.
+// machine's generation id has changed too; Linux 5.18 and later with its driver (vmgenid) notice that by themselves. Others
+// are asked to use the new seed at once (RNDRESEEDCRNG, random.h), which takes an interpreter; where none is there they do so
+// within a minute.
 func (t *Set) freshen(ctx context.Context, s *build.Session) {
 	seed := make([]byte, entropySize)
 	rand.Read(seed) // never fails: crypto/rand
-	script := fmt.Sprintf(`cat > /dev/urandom; date -u -s @%d > /dev/null; `+
+	script := fmt.Sprintf(`cat > /dev/urandom; date -u -s @%d > /dev/null; [ -e /sys/bus/acpi/drivers/vmgenid ] || `+
 		`perl -e 'open(F,">/dev/urandom") and ioctl(F,0x5207,0)' 2> /dev/null || `+
 		`python3 -c 'import fcntl; fcntl.ioctl(open("/dev/urandom","wb"), 0x5207)' 2> /dev/null || true`, t.Now().Unix())
-	line := `if [ "$(id -u)" = 0 ]; then exec sh -c "$0"; else exec sudo -S -p '' sh -c "$0"; fi`
+	// What root may write without being asked tells more cheaply than a program who we are.
+	line := `if [ -w /etc/shadow ]; then exec sh -c "$0"; else exec sudo -S -p '' sh -c "$0"; fi`
 	line = "sh -c " + shellquote.Quote(line) + " " + shellquote.Quote(script)
 	// sudo reads the password from its input if it wants one; otherwise the line goes into the pool, where it does no harm.
 	in := strings.NewReader(s.Plan.Communicator.SSH.Password + "\n" + string(seed))
@@ -159,6 +191,7 @@ func (k *kept) rewindTo(i int) func(ctx context.Context, s *build.Session) error
 			return err
 		}
 		k.use(i, lease)
+		k.began = k.set.Now() // what was spent before is in the checkpoint's account
 		if err := k.thaw(ctx, s); err != nil {
 			return err
 		}

@@ -37,9 +37,7 @@ func (t *Set) waitGuest(ctx context.Context, s *build.Session) error {
 	s.SetGuest(guest)
 	s.CloseAtEnd(guest)
 	s.Reached, _ = reached.Load().(string) // not stored if the template says ssh_host
-	if known, ok := guest.(interface{ HostKey() string }); ok {
-		s.HostKey = known.HostKey()
-	}
+	s.HostKey = hostKey(s)
 	s.Log.Say("Connected to SSH!")
 	return nil
 }
