@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
 // Release ends all leases and drafts of a build, cancels what it is committing, and waits for that. Call it when the build
@@ -42,7 +43,7 @@ func (s *Store) Pin(ctx context.Context, user build.ID) (pinned []ID, err error)
 		if err != nil {
 			return err
 		}
-		pinned, err = collect(rows, scanID)
+		pinned, err = sqlitedb.Collect(rows, scanID)
 		return err
 	})
 	slices.Sort(pinned)
@@ -215,7 +216,7 @@ func inUse(ctx context.Context, tx *sql.Tx, id ID) (*InUseError, error) {
 	if err != nil {
 		return nil, err
 	}
-	busy.Users, err = collect(rows, func(r *sql.Rows) (u build.ID, err error) {
+	busy.Users, err = sqlitedb.Collect(rows, func(r *sql.Rows) (u build.ID, err error) {
 		err = r.Scan(&u)
 		return u, err
 	})
@@ -226,7 +227,7 @@ func inUse(ctx context.Context, tx *sql.Tx, id ID) (*InUseError, error) {
 	if err != nil {
 		return nil, err
 	}
-	busy.Children, err = collect(rows, scanID)
+	busy.Children, err = sqlitedb.Collect(rows, scanID)
 	return busy, err
 }
 

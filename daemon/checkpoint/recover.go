@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/boxkiln/boxkiln/internal/fsx"
+	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
 // Recover makes the store whole after a crash: leases (unless pinned) and drafts of a dead daemon go, checkpoints whose files are not all
@@ -55,7 +56,7 @@ func (s *Store) broken(ctx context.Context) ([]ID, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := collect(rows, func(r *sql.Rows) (v row, err error) {
+	list, err := sqlitedb.Collect(rows, func(r *sql.Rows) (v row, err error) {
 		err = r.Scan(&v.id, &v.st, &v.digest)
 		return v, err
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
 // state is where a checkpoint is in its life. It only ever goes down this list.
@@ -85,7 +86,7 @@ func evict(ctx context.Context, tx *sql.Tx, where string, args ...any) ([]ID, er
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, scanID)
+	return sqlitedb.Collect(rows, scanID)
 }
 
 func lease(ctx context.Context, tx *sql.Tx, id ID, user build.ID) (row int64, err error) {
@@ -105,17 +106,4 @@ func stateOf(ctx context.Context, tx *sql.Tx, id ID) (st state, user build.ID, e
 func scanID(rows *sql.Rows) (id ID, err error) {
 	err = rows.Scan(&id)
 	return id, err
-}
-
-func collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) ([]T, error) {
-	defer rows.Close()
-	var all []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, rows.Err()
 }

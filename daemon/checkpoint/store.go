@@ -110,7 +110,7 @@ func entries(ctx context.Context, q querier, where string, args ...any) ([]Entry
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(r *sql.Rows) (Entry, error) { return scanEntry(r.Scan) })
+	return sqlitedb.Collect(rows, func(r *sql.Rows) (Entry, error) { return scanEntry(r.Scan) })
 }
 
 // querier is a database or a transaction.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
 var _ build.Ledger = (*Store)(nil)
@@ -35,7 +36,7 @@ func (s *Store) Held(ctx context.Context, b build.ID) ([]build.Resource, error) 
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(row *sql.Rows) (build.Resource, error) {
+	return sqlitedb.Collect(rows, func(row *sql.Rows) (build.Resource, error) {
 		var r build.Resource
 		var data string
 		err := row.Scan(&r.Build, &r.Attempt, &r.Kind, &r.Name, &data)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
 // Filter narrows List. Zero fields do not narrow.
@@ -50,7 +51,7 @@ func (s *Store) List(ctx context.Context, f Filter) ([]build.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(r *sql.Rows) (build.Record, error) { return scanRecord(r.Scan) })
+	return sqlitedb.Collect(rows, func(r *sql.Rows) (build.Record, error) { return scanRecord(r.Scan) })
 }
 
 // Waiting returns the queued builds in the order of their submission.
@@ -59,7 +60,7 @@ func (s *Store) Waiting(ctx context.Context) ([]build.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(r *sql.Rows) (build.Record, error) { return scanRecord(r.Scan) })
+	return sqlitedb.Collect(rows, func(r *sql.Rows) (build.Record, error) { return scanRecord(r.Scan) })
 }
 
 func (f Filter) where() (string, []any) {
@@ -96,23 +97,10 @@ func (s *Store) Steps(ctx context.Context, id build.ID) ([]build.StepRecord, err
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(r *sql.Rows) (st build.StepRecord, err error) {
+	return sqlitedb.Collect(rows, func(r *sql.Rows) (st build.StepRecord, err error) {
 		err = r.Scan(&st.Name, &st.Attempt, &st.Phase, &st.Began, &st.Seconds)
 		return st, err
 	})
-}
-
-func collect[T any](rows *sql.Rows, scan func(*sql.Rows) (T, error)) ([]T, error) {
-	defer rows.Close()
-	var all []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, v)
-	}
-	return all, rows.Err()
 }
 
 // Page returns one page of the list of builds, newest first, and how many there are in all.
@@ -124,6 +112,6 @@ func (s *Store) Page(ctx context.Context, limit, offset int) (list []build.Recor
 	if err != nil {
 		return nil, 0, err
 	}
-	list, err = collect(rows, func(r *sql.Rows) (build.Record, error) { return scanRecord(r.Scan) })
+	list, err = sqlitedb.Collect(rows, func(r *sql.Rows) (build.Record, error) { return scanRecord(r.Scan) })
 	return list, total, err
 }

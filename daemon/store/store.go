@@ -168,7 +168,7 @@ func (s *Store) Interrupt(ctx context.Context) ([]build.ID, error) {
 		if err != nil {
 			return err
 		}
-		ids, err = collect(rows, func(r *sql.Rows) (id build.ID, err error) {
+		ids, err = sqlitedb.Collect(rows, func(r *sql.Rows) (id build.ID, err error) {
 			err = r.Scan(&id)
 			return id, err
 		})

@@ -9,20 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 runs=${1:-1}
 template=examples/debian12
 work=build/bench
-export CHECKPOINT_DISABLE=1 PACKER_CACHE_DIR=$PWD/$work/packer-cache
-
-# timed NAME COMMAND...: runs it, leaves the seconds in $took.
-timed() {
-	local name=$1 began
-	shift
-	began=$(date +%s.%N)
-	if ! "$@" >"$work/$name.log" 2>&1; then
-		tail -n 30 "$work/$name.log" >&2
-		echo "bench: $name failed; its log is $work/$name.log" >&2
-		exit 1
-	fi
-	took=$(awk -v a="$began" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }')
-}
+source test/bench/lib.sh
 
 megabytes() { awk -v b="$(stat -c %s "$1")" 'BEGIN { printf "%.1f", b / 1e6 }'; }
 

@@ -9,20 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=build/bench-rebuild
 template=$work/debian12
-export CHECKPOINT_DISABLE=1 PACKER_CACHE_DIR=$PWD/$work/packer-cache
-
-# timed NAME COMMAND...: runs it, leaves the seconds in $took.
-timed() {
-	local name=$1 began
-	shift
-	began=$(date +%s.%N)
-	if ! "$@" >"$work/$name.log" 2>&1; then
-		tail -n 30 "$work/$name.log" >&2
-		echo "bench: $name failed; its log is $work/$name.log" >&2
-		exit 1
-	fi
-	took=$(awk -v a="$began" -v b="$(date +%s.%N)" 'BEGIN { printf "%.2f", b - a }')
-}
+source test/bench/lib.sh
 
 run_boxkiln() {
 	timed "boxkiln-$1" bin/boxkiln build --data "$work/data" -color=false \
