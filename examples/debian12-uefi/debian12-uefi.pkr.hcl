@@ -36,7 +36,7 @@ source "qemu" "debian12-uefi" {
   efi_firmware_vars = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
   cpus           = 2
-  memory         = 768
+  memory         = 1024
   disk_size      = "4G"
   disk_interface = "virtio"
   net_device     = "virtio-net"

@@ -40,7 +40,7 @@ source "qemu" "debian12" {
 
   accelerator    = var.accelerator
   cpus           = 2
-  memory         = 768
+  memory         = 1024
   disk_size      = "4G"
   disk_interface = var.disk_interface
   net_device     = var.net_device
