@@ -90,6 +90,21 @@ func (b *bench) keptAs(stage string) string {
 	return filepath.Join(b.data, "checkpoints", rows[i].id)
 }
 
+// awaitKept returns when a stage can be taken from the store: checkpoints are written while a build goes on.
+func (b *bench) awaitKept(stage string) {
+	b.t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !slices.Contains(b.stagesKept(), stage) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			b.t.Fatalf("no checkpoint of %s came: %v", stage, b.rows())
+		}
+	}
+}
+
 // nothingHeld is nothingLeft, and fails too if something of a checkpoint is held, half or unknown.
 func (b *bench) nothingHeld() {
 	b.t.Helper()
@@ -209,28 +224,4 @@ func (b *bench) glob(pattern string) []string {
 		b.t.Fatal(err)
 	}
 	return found
-}
-
-// awaitLog returns when that many builds have logged a text.
-func (b *bench) awaitLog(text string, n int) {
-	b.t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		found := 0
-		for _, path := range b.glob(filepath.Join(b.data, "builds", "*", "log")) {
-			if log, err := os.ReadFile(path); err == nil && strings.Contains(string(log), text) {
-				found++
-			}
-		}
-		if found >= n {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			b.t.Fatalf("%d builds say %q, want %d", found, text, n)
-		}
-	}
 }
