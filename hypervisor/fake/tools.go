@@ -34,6 +34,15 @@ while [ $# -gt 0 ]; do
 done
 exec "$@"
 `
+	// The clock is that of the host too, and root could set it.
+	dateScript = `#!/bin/sh
+for word; do
+	case $word in
+	-s | -s* | --set | --set=*) exit 0 ;;
+	esac
+done
+exec /bin/date "$@"
+`
 )
 
 func toolsDir(spec hypervisor.Spec) string { return filepath.Join(spec.Dir, guestDir, "bin") }
@@ -54,7 +63,7 @@ func writeTools(spec hypervisor.Spec) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	scripts := map[string]string{"sudo": sudoScript, "systemctl": systemctlScript}
+	scripts := map[string]string{"sudo": sudoScript, "systemctl": systemctlScript, "date": dateScript}
 	for _, name := range []string{"poweroff", "halt", "shutdown", "reboot", "init"} {
 		scripts[name] = buttonScript
 	}
