@@ -155,7 +155,9 @@ func TestAnotherHypervisor(t *testing.T) {
 	b.run("build", b.twoScripts(nil, "first runs")).wants(t, exitOK)
 	for _, host := range []hypervisor.Host{{Hypervisor: "fake 2"}, {CPU: "fake128"}} {
 		b.moveTo(host)
-		b.run("build", "-color=false", "-force", b.twoScripts(nil, "last runs on "+host.Hypervisor+host.CPU)).wants(t, exitOK, "Creating the machine",
+		template := b.twoScripts(nil, "last runs on "+host.Hypervisor+host.CPU)
+		b.run("plan", template).wants(t, exitOK, "it was frozen", "and this host has "+host.Hypervisor+host.CPU)
+		b.run("build", "-color=false", "-force", template).wants(t, exitOK, "Creating the machine",
 			"the checkpoint of provision[1] shell, made", "is not used: it was frozen", "and this host has "+host.Hypervisor+host.CPU)
 	}
 	b.nothingHeld()
