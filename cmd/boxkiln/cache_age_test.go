@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -20,7 +21,7 @@ func (b *bench) serveAt() (forward func(time.Duration)) {
 	}
 	env := &environment{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: func(string) string { return "" },
 		parts: fakeParts, drivers: fakeDrivers(b.host, b.wrap)}
-	cfg, err := daemonConfig(env, data, &serveOptions{})
+	cfg, err := daemonConfig(env, data, &serveOptions{level: slog.LevelError})
 	if err != nil {
 		b.t.Fatal(err)
 	}

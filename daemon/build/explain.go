@@ -25,6 +25,9 @@ type KeptStages interface {
 	Nearest(ctx context.Context, label, template, stage string) (Kept, bool, error)
 }
 
+// NeverBuilt is the reason of a stage of which nothing at all is kept.
+const NeverBuilt = "never built"
+
 // StageStatus tells whether a stage would be taken from what is kept.
 type StageStatus struct {
 	Stage
@@ -129,13 +132,13 @@ func (e explainer) why(ctx context.Context, i int) (string, error) {
 	}
 	near, ok, err := e.kept.Nearest(ctx, e.plan.Label, e.plan.Template, stage.Name)
 	if err != nil || !ok {
-		return "never built", err
+		return NeverBuilt, err
 	}
 	if diff := difference(near.Reads, stage.Reads); diff != "" {
 		return diff, nil
 	}
 	if i > 0 {
-		return "never built after this " + e.stages[i-1].Name, nil
+		return NeverBuilt + " after this " + e.stages[i-1].Name, nil
 	}
 	return "was made by another version of Boxkiln, or removed", nil
 }

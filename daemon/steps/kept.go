@@ -83,7 +83,7 @@ func (k *kept) tellWhy(ctx context.Context, s *build.Session) error {
 		return build.OurFault(err)
 	}
 	for _, st := range all[min(k.done, len(all)):] {
-		if st.Why != "" {
+		if st.Why != "" && st.Why != build.NeverBuilt {
 			s.Log.Message("%s is run: %s", st.Name, st.Why)
 		}
 	}
