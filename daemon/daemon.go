@@ -246,9 +246,17 @@ func (d *Daemon) Serve(ctx context.Context) error {
 // Retire waits until no build runs and none waits, and then takes no more: the daemon can end without losing one.
 func (d *Daemon) Retire(ctx context.Context) error { return d.builds.retire(ctx) }
 
+// settleTime bounds how long a daemon that ends waits for the checkpoints of its last builds.
+const settleTime = time.Minute
+
 // Close gives the data directory back.
 func (d *Daemon) Close() error {
 	var errs error
+	if d.kept != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
+		errs = d.kept.Settle(ctx)
+		cancel()
+	}
 	for _, driver := range d.drivers {
 		if c, ok := driver.(interface{ Close() error }); ok {
 			errs = errors.Join(errs, c.Close())

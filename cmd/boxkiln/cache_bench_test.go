@@ -82,6 +82,7 @@ func (b *bench) stagesKept() []string {
 // keptAs returns the directory of the newest checkpoint of a stage.
 func (b *bench) keptAs(stage string) string {
 	b.t.Helper()
+	b.written()
 	rows := b.rows()
 	i := slices.IndexFunc(rows, func(r row) bool { return r.stage == stage && r.state == "whole" })
 	if i < 0 {
@@ -93,14 +94,27 @@ func (b *bench) keptAs(stage string) string {
 // awaitKept returns when a stage can be taken from the store: checkpoints are written while a build goes on.
 func (b *bench) awaitKept(stage string) {
 	b.t.Helper()
+	b.awaitRows("no checkpoint of "+stage+" came", func([]row) bool { return slices.Contains(b.stagesKept(), stage) })
+}
+
+// written returns when no checkpoint is being written: that goes on after the end of a build.
+func (b *bench) written() {
+	b.t.Helper()
+	b.awaitRows("checkpoints are still being written", func(rows []row) bool {
+		return !slices.ContainsFunc(rows, func(r row) bool { return r.state == "draft" })
+	})
+}
+
+func (b *bench) awaitRows(otherwise string, done func([]row) bool) {
+	b.t.Helper()
 	deadline := time.After(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for !slices.Contains(b.stagesKept(), stage) {
+	for !done(b.rows()) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			b.t.Fatalf("no checkpoint of %s came: %v", stage, b.rows())
+			b.t.Fatalf("%s: %v", otherwise, b.rows())
 		}
 	}
 }

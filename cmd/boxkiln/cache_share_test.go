@@ -49,6 +49,7 @@ func TestEightFromOneCheckpoint(t *testing.T) {
 	d := b.serve("--cpu-budget=16", "--memory-budget=100000", "--disk-budget=1000")
 	base := b.script("base.sh", "base runs")
 	b.run("build", b.named("first", installing, base, b.script("web.sh", "web runs"))).wants(t, exitOK, "Creating the machine")
+	b.written()
 	before := b.sums(b.data + "/checkpoints")
 
 	var all []*running

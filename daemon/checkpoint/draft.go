@@ -24,12 +24,14 @@ type Draft struct {
 	Dir string // absolute if the store's directory is; mode 0711, empty
 
 	s      *Store
-	user   build.ID
+	user   build.ID // empty once it is detached; guarded by Store.mu
 	parent ID
-	life   context.Context // ends with Release
-	end    context.CancelCauseFunc
-	begun  bool          // Commit or Close was called; guarded by Store.mu
-	done   chan struct{} // closed when it is no draft any more
+	// promised is the fingerprint under which it will be found, once it is detached; guarded by Store.mu.
+	promised string
+	life     context.Context // ends with Release
+	end      context.CancelCauseFunc
+	begun    bool          // Commit or Close was called; guarded by Store.mu
+	done     chan struct{} // closed when it is no draft any more
 }
 
 // Draft makes an empty directory for user. Parent is the checkpoint that the machine was thawed from, or the draft that it
@@ -91,6 +93,29 @@ func (d *Draft) makeDir() error {
 	return d.s.fault("draft.dir")
 }
 
+// awaitPromised waits until no detached draft is left that will be found under that fingerprint (all, if it is empty).
+func (s *Store) awaitPromised(ctx context.Context, fingerprint string) error {
+	s.mu.Lock()
+	var coming []*Draft
+	for _, d := range s.drafts {
+		if d.user == "" && (fingerprint == "" || d.promised == fingerprint) {
+			coming = append(coming, d)
+		}
+	}
+	s.mu.Unlock()
+	for _, d := range coming {
+		select {
+		case <-d.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// Settle waits for the drafts that outlive their builds, before the process ends.
+func (s *Store) Settle(ctx context.Context) error { return s.awaitPromised(ctx, "") }
+
 // begin is true for the first who ends the draft.
 func (d *Draft) begin() bool {
 	d.s.mu.Lock()
@@ -106,6 +131,23 @@ func (d *Draft) finish() {
 	delete(d.s.drafts, d.ID)
 	d.end(nil)
 	close(d.done)
+}
+
+// Detach makes the draft outlive its build, which has ended well and whose machine is gone: Release leaves it alone, Lookup
+// waits for it, and nobody has a lease once it is committed under that fingerprint. Commit must follow.
+func (d *Draft) Detach(ctx context.Context, fingerprint string) error {
+	d.s.mu.Lock()
+	user := d.user
+	d.user, d.promised = "", fingerprint
+	d.s.mu.Unlock()
+	return d.s.exec(context.WithoutCancel(ctx), `UPDATE checkpoints SET user = '' WHERE id = ? AND user = ? AND state = 'draft'`, d.ID, user)
+}
+
+// owner is whose draft it is; nobody's if it is detached.
+func (d *Draft) owner() build.ID {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	return d.user
 }
 
 // Close throws the draft away with its files. Nothing may stand on them: call it when nothing was frozen. After Commit it
@@ -275,13 +317,14 @@ func (d *Draft) enter(ctx context.Context, m Meta, st state) error {
 	}
 	d.s.remember(d.ID, man)
 	err = d.s.change(ctx, func(tx *sql.Tx) error {
-		if err := mayBeParent(ctx, tx, d.parent, d.user); err != nil {
+		user := d.owner()
+		if err := mayBeParent(ctx, tx, d.parent, user); err != nil {
 			return err
 		}
-		if err := d.write(ctx, tx, man, digest, st); err != nil {
+		if err := d.write(ctx, tx, man, digest, st); err != nil || user == "" {
 			return err
 		}
-		_, err = lease(ctx, tx, d.ID, d.user)
+		_, err = lease(ctx, tx, d.ID, user)
 		return err
 	})
 	if err != nil {
@@ -336,8 +379,8 @@ func (d *Draft) abandon(ctx context.Context, m Meta) error {
 		if st, _, err := stateOf(ctx, tx, d.ID); err != nil || st != draft {
 			return err
 		}
-		if m.Machine != nil {
-			if _, err := lease(ctx, tx, d.ID, d.user); err != nil {
+		if user := d.owner(); m.Machine != nil && user != "" {
+			if _, err := lease(ctx, tx, d.ID, user); err != nil {
 				return err
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -232,5 +233,68 @@ func TestParents(t *testing.T) {
 		if _, err := k.Draft(t.Context(), "b2", parent); !errors.Is(err, ErrGone) {
 			t.Errorf("%s: %v", parent, err)
 		}
+	}
+}
+
+// A detached draft outlives its build, is waited for by those who look for it, and has no user afterwards.
+func TestDetachedCommit(t *testing.T) {
+	t.Parallel()
+	k := newKiln(t, Options{})
+	parent := k.keep(t, "b1", "", "one", 1)
+	d, m := k.freeze(t, "b1", parent.ID, 2)
+	if err := d.Detach(t.Context(), "two"); err != nil {
+		t.Fatal(err)
+	}
+	k.release(t, "b1")
+	if removed := k.prune(t, PruneOptions{All: true}); removed != nil {
+		t.Errorf("the disks that a draft stands on: %v", removed)
+	}
+	found := make(chan []ID, 1)
+	go func() { found <- k.lookup(t, "two") }()
+	if got := k.lookup(t, "one"); len(got) != 1 {
+		t.Errorf("another one is waited for too, or gone: %v", got)
+	}
+	e, err := d.Commit(t.Context(), metaOf("two", 2, m), "k")
+	if err != nil || e.InUse != 0 {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	if got := <-found; !slices.Equal(got, []ID{d.ID}) {
+		t.Errorf("found %v, want %v", got, d.ID)
+	}
+	if err := k.Settle(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := k.use(t, d.ID); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who waits for a draft that comes to nothing is let go.
+func TestDetachedAndLost(t *testing.T) {
+	t.Parallel()
+	k := newKiln(t, Options{})
+	d, m := k.freeze(t, "b1", "", 1)
+	if err := d.Detach(t.Context(), "fp"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(build.ErrStopping)
+	if _, err := k.Lookup(ctx, "fp"); !errors.Is(err, build.ErrStopping) {
+		t.Errorf("a look-up that is cancelled: %v", err)
+	}
+	k.fault = func(point string) error {
+		if point == "commit.memory" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	if _, err := d.Commit(t.Context(), metaOf("fp", 1, m), "k"); !errors.Is(err, syscall.ENOSPC) {
+		t.Error(err)
+	}
+	if got := k.lookup(t, "fp"); got != nil {
+		t.Errorf("found %v", got)
+	}
+	if left := k.files(t); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }

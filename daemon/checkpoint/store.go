@@ -118,9 +118,12 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// Lookup returns the checkpoints with that fingerprint, newest first. It takes no lease: what it returns may be gone before
-// Acquire.
+// Lookup returns the checkpoints with that fingerprint, newest first. One that a build which has ended is still writing is
+// waited for. It takes no lease: what it returns may be gone before Acquire.
 func (s *Store) Lookup(ctx context.Context, fingerprint string) ([]Entry, error) {
+	if err := s.awaitPromised(ctx, fingerprint); err != nil {
+		return nil, err
+	}
 	return entries(ctx, s.db.R, `c.state = 'whole' AND c.fingerprint = ? ORDER BY c.seq DESC`, fingerprint)
 }
 

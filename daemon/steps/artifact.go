@@ -17,7 +17,6 @@ import (
 // keepArtifact puts copies of everything that the build made under the artifact's fingerprint.
 func (k *kept) keepArtifact(ctx context.Context, s *build.Session) error {
 	i := len(k.stages) - 1
-	k.commits.Wait()
 	k.ran = append(k.ran[:min(i, len(k.ran))], build.Stamp(k.set.Now()))
 	draft, err := k.set.Checkpoints.Draft(ctx, s.Build, "")
 	if err != nil {

@@ -2,7 +2,6 @@ package steps
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -93,30 +92,6 @@ func hostKey(s *build.Session) string {
 		return g.HostKey()
 	}
 	return s.HostKey
-}
-
-// commit writes a checkpoint while the build goes on.
-func (k *kept) commit(ctx context.Context, s *build.Session, draft *checkpoint.Draft, m checkpoint.Meta) {
-	key, err := json.Marshal(s.Key)
-	if err != nil {
-		k.stop(s, "%v", err)
-		return
-	}
-	// A build that fails or is cancelled a moment later still leaves this checkpoint.
-	ctx = context.WithoutCancel(ctx)
-	k.commits.Go(func() {
-		e, err := draft.Commit(ctx, m, string(key))
-		if err != nil {
-			k.stop(s, "%s: %v", m.Stage, err)
-			return
-		}
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if e.Machine != nil {
-			k.at[m.Index] = e.ID
-		}
-		s.Debug.Info("checkpoint kept", "id", e.ID, "stage", m.Stage, "bytes", e.Bytes)
-	})
 }
 
 const (

@@ -37,9 +37,12 @@ type kept struct {
 	last    time.Time     // when the newest checkpoint of this attempt was made
 	watch   *watch
 
-	commits sync.WaitGroup
-	mu      sync.Mutex
-	over    string // why this attempt keeps nothing any more; guarded by mu
+	commits  sync.WaitGroup
+	mu       sync.Mutex
+	over     string    // why this attempt keeps nothing any more; guarded by mu, as the rest
+	all      []*commit // every checkpoint of this attempt
+	waiting  []*commit // of them, those that are put off
+	detached bool      // the build has ended without waiting for them
 }
 
 // find computes the stages and looks for the latest one that need not be run.
@@ -225,13 +228,6 @@ func (k *kept) stopped() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.over != ""
-}
-
-// Close waits for the checkpoints that are being written: the one before a failed step is what the next attempt starts
-// from.
-func (k *kept) Close() error {
-	k.commits.Wait()
-	return nil
 }
 
 // Ago says how long ago something was, in one unit: "just now", "40 s ago", "3 h ago".

@@ -66,7 +66,13 @@ func (t *Set) List(p *build.Plan) ([]build.Step, error) {
 		build.Step{Name: "export", Do: t.export, Cached: k.artifactCached},
 		build.Step{Name: "post-process", Do: t.postProcess, Cached: k.artifactCached},
 		build.Step{Name: "keep-artifact", Do: k.keepArtifact, Needed: k.artifactWanted},
-		build.Step{Name: "publish", Do: t.publish},
+		build.Step{Name: "publish", Do: func(ctx context.Context, s *build.Session) error {
+			err := t.publish(ctx, s)
+			if err == nil {
+				k.detach(ctx, s)
+			}
+			return err
+		}},
 	)
 	return list, nil
 }

@@ -175,6 +175,7 @@ func (t *Set) freshen(ctx context.Context, s *build.Session) {
 // rewindTo makes the Rewind of the provisioner after stage i: the machine as that stage left it, if it was kept.
 func (k *kept) rewindTo(i int) func(ctx context.Context, s *build.Session) error {
 	return func(ctx context.Context, s *build.Session) error {
+		k.flush()
 		k.commits.Wait()
 		k.mu.Lock()
 		id, ok := k.at[i]
