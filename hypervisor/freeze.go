@@ -49,15 +49,18 @@ type Frozen struct {
 	Detail json.RawMessage `json:"detail,omitempty"`
 }
 
-// MemoryPath is where a Thaw as spec reads the memory of a machine frozen into dir: a file of that name that the caller put
-// into spec.Dir, because it keeps the frozen one compressed, or else the frozen one. Either is only read.
+// MemoryPath is where a Thaw as spec reads the memory of a machine frozen into dir, once and from its beginning to its end:
+// what the caller put at MemoryPipe, because it keeps the frozen one in another form, or else the frozen one.
 func (f Frozen) MemoryPath(dir string, spec Spec) string {
-	own := filepath.Join(spec.Dir, f.Memory)
+	own := f.MemoryPipe(spec)
 	if _, err := os.Stat(own); err == nil {
 		return own
 	}
 	return filepath.Join(dir, f.Memory)
 }
+
+// MemoryPipe is where the caller of a Thaw may put the memory itself: a file, or a named pipe.
+func (f Frozen) MemoryPipe(spec Spec) string { return filepath.Join(spec.Dir, f.Memory) }
 
 // FrozenDisk is one disk of a frozen machine. Its image may be an overlay of a disk frozen earlier.
 type FrozenDisk struct {

@@ -33,8 +33,6 @@ type Session struct {
 	Seed     SeedServer          // serve-seed; nil without one
 	Reached  string              // wait-guest: host:port at which the guest answered
 	HostKey  string              // wait-guest: as in authorized_keys; one that is known before must be shown again
-	CDs      []string            // make-media: seed CDs
-	Floppy   string              // make-media
 	Machine  hypervisor.Machine  // create-machine
 	Guest    provisioners.Guest  // wait-guest
 	Made     hypervisor.Artifact // export: the machine's own files

@@ -90,7 +90,7 @@ func TestWhatIsInUseStays(t *testing.T) {
 	if _, err := k.Acquire(t.Context(), c[1], "b3"); !errors.Is(err, ErrGone) {
 		t.Errorf("acquire what was removed: %v", err)
 	}
-	if err := l.Memory(t.Context(), t.TempDir()+"/m"); !errors.Is(err, ErrGone) {
+	if _, err := l.Memory(t.Context(), t.TempDir()); !errors.Is(err, ErrGone) {
 		t.Errorf("memory of what was removed: %v", err)
 	}
 	if _, err := k.Key(t.Context(), c[1]); !errors.Is(err, ErrGone) {

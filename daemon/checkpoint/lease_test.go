@@ -103,10 +103,10 @@ func (k *kiln) use(t testing.TB, id ID) error {
 	if err := l.Verify(t.Context()); err != nil {
 		return err
 	}
-	dst := filepath.Join(t.TempDir(), "memory")
-	err = l.Memory(t.Context(), dst)
-	if _, statErr := os.Stat(dst); err != nil && !errors.Is(statErr, os.ErrNotExist) {
-		t.Errorf("a memory that failed is left: %v", statErr)
+	dir := t.TempDir()
+	_, err = readMemory(t.Context(), l, dir)
+	if left, readErr := os.ReadDir(dir); readErr != nil || len(left) != 0 {
+		t.Errorf("left: %v (%v)", left, readErr)
 	}
 	return errors.Join(err, l.Close(t.Context()))
 }

@@ -106,64 +106,80 @@ func scratch(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// Memory writes the memory, as it was frozen, to a new file at dst, mode 0600, on at most two cores. It is checked on the
-// way: after ErrDamaged there is no file, the checkpoint has been dropped and the lease is closed. The file is not synced.
-// While it works it needs room for the memory of the base beside dst.
-func (l *Lease) Memory(ctx context.Context, dst string) error {
+// Memory is the memory as it was frozen. It is checked before it is returned: after ErrDamaged the checkpoint has been
+// dropped and the lease is closed. Until it is closed it needs room in dir for the uncompressed memory of the base and of the
+// difference from it, in files that have no name.
+func (l *Lease) Memory(ctx context.Context, dir string) (io.ReadCloser, error) {
 	i := slices.IndexFunc(l.files.Files, func(f file) bool { return f.Name == memoryFile })
 	if i < 0 {
-		return fmt.Errorf("checkpoint %s has no memory", l.ID)
+		return nil, fmt.Errorf("checkpoint %s has no memory", l.ID)
 	}
-	err := l.memory(ctx, l.files.Files[i], dst)
+	r, err := l.memory(ctx, l.files.Files[i], dir)
 	if errors.Is(err, ErrDamaged) {
 		err = errors.Join(err, l.Close(ctx))
 	}
-	return err
+	return r, err
 }
 
-func (l *Lease) memory(ctx context.Context, f file, dst string) (err error) {
-	out, err := os.OpenFile(dst, os.O_CREATE|os.O_EXCL|os.O_WRONLY, layout.SecretMode)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, out.Close()); err != nil {
-			err = errors.Join(err, os.Remove(dst))
-		}
-	}()
-	if l.files.Meta.MemoryBase == "" {
-		return l.s.discard(ctx, l.ID, f.unpack(ctx, l.Dir, out))
-	}
-	return l.follow(ctx, f, out)
-}
-
-// follow makes the memory from that of the base and the difference.
-func (l *Lease) follow(ctx context.Context, f file, out *os.File) error {
+func (l *Lease) memory(ctx context.Context, f file, dir string) (io.ReadCloser, error) {
 	base := l.files.Meta.MemoryBase
-	whole, dir, err := l.s.wholeMemory(ctx, base)
+	if base == "" {
+		plain, err := f.plain(ctx, l.Dir, dir)
+		if err != nil { // and not a nil file in an interface
+			return nil, l.s.discard(ctx, l.ID, err)
+		}
+		return plain, nil
+	}
+	whole, baseDir, err := l.s.wholeMemory(ctx, base)
 	if err != nil {
-		return l.s.discard(ctx, base, err)
+		return nil, l.s.discard(ctx, base, err)
 	}
-	plain, err := scratch(filepath.Dir(out.Name()))
+	plain, err := whole.plain(ctx, baseDir, dir)
 	if err != nil {
-		return err
+		return nil, l.s.discard(ctx, base, err)
 	}
-	defer plain.Close()
-	if err := whole.unpack(ctx, dir, plain); err != nil {
-		return l.s.discard(ctx, base, err)
-	}
-	steps, err := scratch(filepath.Dir(out.Name()))
+	steps, err := f.plain(ctx, l.Dir, dir)
 	if err != nil {
-		return err
+		return nil, errors.Join(l.s.discard(ctx, l.ID, err), plain.Close())
 	}
-	defer steps.Close()
-	if err = f.unpack(ctx, l.Dir, steps); err == nil {
-		err = delta.Decode(ctx, out, plain, steps)
+	return follow(ctx, plain, steps), nil
+}
+
+// plain decompresses a file of from into one in dir that goes when it is closed.
+func (f file) plain(ctx context.Context, from, dir string) (*os.File, error) {
+	out, err := scratch(dir)
+	if err != nil {
+		return nil, err
 	}
-	if errors.Is(err, delta.ErrCorrupt) {
-		err = fmt.Errorf("%w: %s: %w", ErrDamaged, filepath.Join(l.Dir, f.Name), err)
+	if err := f.unpack(ctx, from, out); err != nil {
+		return nil, errors.Join(err, out.Close())
 	}
-	return l.s.discard(ctx, l.ID, err)
+	return out, nil
+}
+
+// followed is the memory that a base and the steps from it make, while it is made.
+type followed struct {
+	*io.PipeReader
+	done chan struct{}
+}
+
+// follow takes both files over.
+func follow(ctx context.Context, base, steps *os.File) io.ReadCloser {
+	r, w := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := delta.Decode(ctx, w, base, steps)
+		w.CloseWithError(errors.Join(err, base.Close(), steps.Close()))
+	}()
+	return followed{r, done}
+}
+
+// Close ends the making and waits for that.
+func (f followed) Close() error {
+	err := f.PipeReader.Close()
+	<-f.done
+	return err
 }
 
 // unpack decompresses a file of dir, and checks it on the way.

@@ -2,7 +2,9 @@ package checkpoint
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,11 +18,17 @@ func (k *kiln) memory(t *testing.T, id ID) ([]byte, error) {
 		return nil, err
 	}
 	defer k.release(t, "reader")
-	dst := filepath.Join(t.TempDir(), "memory")
-	if err := l.Memory(t.Context(), dst); err != nil {
+	return readMemory(t.Context(), l, t.TempDir())
+}
+
+// readMemory is the whole memory of a lease.
+func readMemory(ctx context.Context, l *Lease, dir string) ([]byte, error) {
+	r, err := l.Memory(ctx, dir)
+	if err != nil {
 		return nil, err
 	}
-	return os.ReadFile(dst)
+	data, err := io.ReadAll(r)
+	return data, errors.Join(err, r.Close())
 }
 
 // flip changes a byte in the middle of a file.
@@ -92,6 +100,30 @@ func TestDamagedMemories(t *testing.T) {
 		}
 		if found := k.lookup(t, one.Fingerprint); found != nil {
 			t.Errorf("damage at %d: %v is still found", at, found)
+		}
+	}
+}
+
+// Who does not read a memory to its end leaves nothing behind.
+func TestMemoryIsClosedEarly(t *testing.T) {
+	t.Parallel()
+	k := newKiln(t, Options{})
+	base := k.keepGuest(t, "", 0, 4096)
+	one := k.keepGuest(t, base.ID, 1, 4096)
+	for _, id := range []ID{base.ID, one.ID} {
+		dir := t.TempDir()
+		r, err := k.acquire(t, id, "reader").Memory(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Read(make([]byte, 10)); err != nil {
+			t.Error(err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+			t.Errorf("left: %v (%v)", left, err)
 		}
 	}
 }

@@ -25,8 +25,11 @@ func (t *Set) Explain(ctx context.Context, p *build.Plan, driver hypervisor.Driv
 	if err != nil {
 		return nil, fmt.Errorf("compute the fingerprints: %w", err)
 	}
-	s := &build.Session{Plan: p, Driver: driver, Media: iso.File{}}
+	s := &build.Session{Plan: p, Driver: driver}
 	s.Dirs.Machine = filepath.Join(t.MediaDir, "nowhere") // of a machine that is not made
+	if p.Media.ISOURL != "" || len(p.Media.ISOURLs) > 0 {
+		s.Media.Path = filepath.Join(s.Dirs.Machine, "medium") // the machine has a drive for it
+	}
 	return build.Explain(ctx, p, stages, shelf{&kept{set: t, stages: stages}, s}, t.Now())
 }
 

@@ -87,11 +87,12 @@ func machineEnded(s *build.Session, err error) {
 	s.Abort(build.OurFault(fmt.Errorf("%w: %w", build.ErrMachineGone, err)))
 }
 
-// spec completes the plan's machine with what only this attempt knows.
+// spec completes the plan's machine with what only this attempt knows. It names the seed media before they are made: whether
+// a checkpoint fits is asked before, and depends on what drives there are.
 func (t *Set) spec(s *build.Session) hypervisor.Spec {
 	spec := s.Plan.Machine
 	spec.Name = "boxkiln-" + string(s.Build) + "-" + fmt.Sprint(s.Attempt)
-	spec.Tag, spec.Dir, spec.Floppy = s.Tag, s.Dirs.Machine, s.Floppy
+	spec.Tag, spec.Dir, spec.Floppy = s.Tag, s.Dirs.Machine, seedFloppy(s)
 	spec.Disks = append([]hypervisor.Disk(nil), spec.Disks...)
 	if s.Media.Path != "" {
 		if s.Plan.DiskImage && len(spec.Disks) > 0 {
@@ -100,7 +101,9 @@ func (t *Set) spec(s *build.Session) hypervisor.Spec {
 			spec.CDs = append(spec.CDs, s.Media.Path)
 		}
 	}
-	spec.CDs = append(spec.CDs, s.CDs...)
+	if cd := seedCD(s); cd != "" {
+		spec.CDs = append(spec.CDs, cd)
+	}
 	if s.Seed != nil {
 		spec.HTTPPort, spec.Network.HostAddress = s.Seed.Port(), s.Seed.Seen()
 	}

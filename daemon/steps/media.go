@@ -75,6 +75,22 @@ func reportMedia(log build.Log, st iso.Status) {
 	}
 }
 
+// seedCD is where an attempt keeps its seed CD, before it is made, too; empty if there is none.
+func seedCD(s *build.Session) string {
+	if s.Plan.CD.Empty() {
+		return ""
+	}
+	return filepath.Join(s.Dirs.Machine, "seed.iso")
+}
+
+// seedFloppy is seedCD for the floppy.
+func seedFloppy(s *build.Session) string {
+	if s.Plan.Floppy.Empty() {
+		return ""
+	}
+	return filepath.Join(s.Dirs.Machine, "seed.flp")
+}
+
 // makeMedia writes the seed CD and the floppy.
 func (t *Set) makeMedia(ctx context.Context, s *build.Session) error {
 	files, ok := s.Files.(iso.Files)
@@ -87,11 +103,9 @@ func (t *Set) makeMedia(ctx context.Context, s *build.Session) error {
 		if err != nil {
 			return err
 		}
-		path := filepath.Join(s.Dirs.Machine, "seed.iso")
-		if err := volume.Create(ctx, path, entries, volume.Options{Label: cd.Label, Time: t.Now()}); err != nil {
+		if err := volume.Create(ctx, seedCD(s), entries, volume.Options{Label: cd.Label, Time: t.Now()}); err != nil {
 			return err
 		}
-		s.CDs = append(s.CDs, path)
 	}
 	if fl := s.Plan.Floppy; !fl.Empty() {
 		s.Log.Say("Creating floppy disk...")
@@ -99,8 +113,7 @@ func (t *Set) makeMedia(ctx context.Context, s *build.Session) error {
 		if err != nil {
 			return err
 		}
-		s.Floppy = filepath.Join(s.Dirs.Machine, "seed.flp")
-		return floppy.Create(ctx, s.Floppy, entries, floppy.Options{Label: fl.Label, Time: t.Now()})
+		return floppy.Create(ctx, seedFloppy(s), entries, floppy.Options{Label: fl.Label, Time: t.Now()})
 	}
 	return nil
 }

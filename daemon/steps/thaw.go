@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
@@ -100,15 +98,7 @@ func (k *kept) thaw(ctx context.Context, s *build.Session) (err error) {
 	s.Log.Say("Thawing the machine from the checkpoint of %s, %s", e.Stage, k.age)
 	began := k.set.Now()
 	k.watch, err = k.set.makeMachine(ctx, s, func(ctx context.Context, spec hypervisor.Spec) (hypervisor.Machine, error) {
-		if e.Machine.Memory == "" {
-			return thawer.Thaw(ctx, *e.Machine, k.from.Dir, spec)
-		}
-		memory := filepath.Join(spec.Dir, e.Machine.Memory)
-		if err := k.from.Memory(ctx, memory); err != nil {
-			return nil, err
-		}
-		m, err := thawer.Thaw(ctx, *e.Machine, k.from.Dir, spec)
-		return m, errors.Join(err, os.Remove(memory))
+		return thawMachine(ctx, thawer, k.from, spec)
 	})
 	if err != nil {
 		return err
@@ -119,6 +109,23 @@ func (k *kept) thaw(ctx context.Context, s *build.Session) (err error) {
 	}
 	s.Log.Mark(build.MarkThawed, fmt.Sprintf("%s in %.1f s", e.Stage, k.set.Now().Sub(began).Seconds()))
 	return nil
+}
+
+// thawMachine thaws the machine of a checkpoint. Its memory is uncompressed on the way, without ever being a file with a name.
+func thawMachine(ctx context.Context, thawer hypervisor.Thawer, from *checkpoint.Lease, spec hypervisor.Spec) (m hypervisor.Machine, err error) {
+	frozen := *from.Entry.Machine
+	if frozen.Memory == "" {
+		return thawer.Thaw(ctx, frozen, from.Dir, spec)
+	}
+	memory, err := from.Memory(ctx, spec.Dir)
+	if err != nil {
+		return nil, err
+	}
+	err = throughPipe(ctx, frozen.MemoryPipe(spec), memory, func() error {
+		m, err = thawer.Thaw(ctx, frozen, from.Dir, spec)
+		return err
+	})
+	return m, err
 }
 
 // dropMachine removes what may be there of a machine that could not be made whole.
