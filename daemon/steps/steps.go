@@ -88,7 +88,8 @@ func (t *Set) guestSteps(k *kept, p *build.Plan) []build.Step {
 		step.Cached, step.Rewind = k.cached(i+1), k.rewindTo(i)
 		list = append(list, step, k.freezeStep(i+1, step.Name))
 	}
-	return append(list, build.Step{Name: "clean-guest", Timeout: cleanTimeout, Do: t.cleanGuest, Needed: k.machineNeeded})
+	return append(list, build.Step{Name: "clean-guest", Timeout: cleanTimeout, Do: t.cleanGuest,
+		Needed: func(s *build.Session) bool { return k.machineNeeded(s) && s.Key.Authorized != "" }})
 }
 
 const (
