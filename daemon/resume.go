@@ -16,7 +16,11 @@ import (
 
 // Names implements api.Resumer.
 func (b *Builds) Names(ctx context.Context, id build.ID) (wire.NamesReply, error) {
-	if _, err := b.Get(ctx, id); err != nil {
+	reply, err := b.Get(ctx, id)
+	if err != nil {
+		return wire.NamesReply{}, err
+	}
+	if err := resumable(reply.State, id); err != nil {
 		return wire.NamesReply{}, err
 	}
 	p, err := b.keptPlan(id)
@@ -32,6 +36,9 @@ func (b *Builds) Names(ctx context.Context, id build.ID) (wire.NamesReply, error
 func (b *Builds) Resume(ctx context.Context, who auth.Principal, id build.ID, req wire.ResumeRequest) (wire.ResumeReply, error) {
 	reply, err := b.Get(ctx, id)
 	if err != nil {
+		return wire.ResumeReply{}, err
+	}
+	if err := resumable(reply.State, id); err != nil {
 		return wire.ResumeReply{}, err
 	}
 	p, err := b.keptPlan(id)
@@ -58,12 +65,6 @@ func (b *Builds) Resume(ctx context.Context, who auth.Principal, id build.ID, re
 
 // requeue makes the build wait again. The log is open before the queue can see it.
 func (b *Builds) requeue(ctx context.Context, r build.Record, p *build.Plan) (wire.ResumeReply, error) {
-	refused := func(state build.State) error {
-		return wire.Errorf(wire.CodeConflict, "build %s is %s: %w", r.ID, state, build.ErrNotResumable)
-	}
-	if !r.State.MayBecome(build.Queued) {
-		return wire.ResumeReply{}, refused(r.State)
-	}
 	if !b.reopenFor(r.ID) {
 		return wire.ResumeReply{}, wire.Errorf(wire.CodeConflict, "build %s is just ending, or being resumed: try again", r.ID)
 	}
@@ -88,13 +89,21 @@ func (b *Builds) requeue(ctx context.Context, r build.Record, p *build.Plan) (wi
 	if state, err := b.store.Resume(ctx, r.ID); err != nil {
 		b.close(r.ID)
 		if errors.Is(err, build.ErrNotResumable) {
-			err = refused(state)
+			err = resumable(state, r.ID)
 		}
 		return wire.ResumeReply{}, err
 	}
 	b.queue.Wake()
 	r, err = b.store.Get(ctx, r.ID)
 	return wire.ResumeReply{Build: r, Offset: offset}, err
+}
+
+// resumable refuses a build in a state that permits no further attempt.
+func resumable(state build.State, id build.ID) error {
+	if state.MayBecome(build.Queued) {
+		return nil
+	}
+	return wire.Errorf(wire.CodeConflict, "build %s is %s: %w", id, state, build.ErrNotResumable)
 }
 
 // reopenFor makes sure that a build is resumed once: two requests at the same time would write one log. It is false while
