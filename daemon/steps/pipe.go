@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/boxkiln/boxkiln/internal/pipe"
 )
 
 // pipeRetry is how often it is looked whether somebody reads a pipe: whoever does waits for us to open it.
@@ -49,6 +51,7 @@ func feed(ctx context.Context, path string, r io.Reader) error {
 	}
 	defer to.Close()
 	defer context.AfterFunc(ctx, func() { to.Close() })()
+	pipe.Widen(to)
 	_, err = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{r}, make([]byte, 1<<20))
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/disk"
+	"github.com/boxkiln/boxkiln/internal/pipe"
 )
 
 var _ hypervisor.Thawer = (*Driver)(nil)
@@ -199,13 +200,14 @@ func (m *Machine) restore(ctx context.Context, memory, text string) error {
 }
 
 // feed writes the memory into the pipe, until ctx ends.
-func feed(ctx context.Context, pipe string, from *os.File, text string) error {
-	to, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits for the reader
+func feed(ctx context.Context, path string, from *os.File, text string) error {
+	to, err := os.OpenFile(path, os.O_WRONLY, 0) // waits for the reader
 	if err != nil {
 		return err
 	}
 	defer to.Close()
 	defer context.AfterFunc(ctx, func() { to.Close() })()
+	pipe.Widen(to)
 	return adoptSave(to, from, text)
 }
 
