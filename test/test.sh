@@ -21,6 +21,7 @@ make --no-print-directory build iso
 export BOXKILN_REQUIRE_TOOLS=1
 export BOXKILN_BIN=$PWD/bin/boxkiln
 export BOXKILN_ISO=$PWD/build/iso/debian12-mini.iso
+export BOXKILN_ARTEFACTS=${BOXKILN_ARTEFACTS:-$PWD/build/artefacts} # screenshots, to be looked at
 failed=0
 
 stage "vet and formatting"

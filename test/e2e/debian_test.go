@@ -9,17 +9,18 @@ import (
 	"time"
 )
 
-// TestDebian installs the example, and one for UEFI, by Debian's installer and does with the boxes what their users do. BIOS and UEFI run side
-// by side: an installer has much to wait for. Both use one daemon, and the machines that start from a finished disk start
-// from the box that BIOS made.
+// TestDebian installs the example, and one for UEFI, by Debian's installer and does with the boxes what their users do.
+// BIOS and UEFI run side by side: an installer has much to wait for. Both use one daemon, and all that comes after starts
+// from what was installed then: from the box that BIOS made, and from the checkpoints.
 func TestDebian(t *testing.T) {
 	need(t, "vagrant", "ssh-agent", "ssh-add")
 	k := newKiln(t)
+	box := ""
 	t.Run("boxes", func(t *testing.T) {
 		t.Run("bios", func(t *testing.T) {
 			t.Parallel()
 			k := k.in(t)
-			box, _ := k.install(filepath.Join(root, "examples/debian12"), "bios")
+			box = k.resumeInstalled(k.bios("template"))
 			k.newVagrant(box, "bios").boots("provisioned by debian12 for qemu")
 			k.fromBox(box)
 		})
@@ -33,27 +34,90 @@ func TestDebian(t *testing.T) {
 			k.newVagrant(box, "efi").boots("provisioned by debian12 for qemu")
 		})
 	})
+	k.part("rebuild", func() { k.rebuild(k.bios("rebuild")) })
+	k.part("clones under BIOS and a crash", func() {
+		v := k.bios("bios-clones")
+		before := k.prepared(v)
+		all := k.together(v)
+		k.clones(all)
+		k.killed(v, all)
+		k.unchanged(before)
+	})
+	k.part("clones under UEFI", func() {
+		v := k.uefi("uefi-clones")
+		before := k.prepared(v)
+		all := k.together(v)
+		k.clones(all)
+		k.cancelled(all)
+		k.unchanged(before)
+	})
+	k.part("crashes while thawing and freezing", func() {
+		v := k.bios("crashes")
+		k.prepared(v)
+		k.killedAt(v, 1, "Thawing the machine", time.Second)
+		k.killedAt(v, 2, `"step":"freeze provision[1] shell","phase":"began"`, time.Second)
+		k.killedAt(v, 3, `"step":"freeze provision[1] shell","phase":"done"`, 2*time.Second) // it is written while the build goes on
+	})
+	k.part("NVMe", func() { k.nvme(box) })
 	k.leftovers()
 }
 
-// in is the same daemon for a subtest.
+// in is the same daemon for a subtest that runs beside others.
 func (k *kiln) in(t *testing.T) *kiln {
 	sub := *k
 	sub.t = t
 	return &sub
 }
 
-// install builds a template with all that a user can ask for, and returns the name of the box and the log.
-func (k *kiln) install(template, name string) (box, log string) {
+// bios is a copy of the example to change.
+func (k *kiln) bios(name string) variant {
 	k.t.Helper()
-	iso := installer(k.t)
-	box = filepath.Base(filepath.Dir(k.data)) + "/" + name // a name that no other run has
-	p := k.build("--box", box, "--box-version", "1.0.0", "--smoke", "-var", "iso_url="+iso, "-var", "iso_checksum=file:"+iso+".sha256",
-		"-var", "output_directory="+k.path(name), template)
-	for _, text := range []string{"Typing the boot command", "seed: GET /preseed.cfg: 200", "Connected to SSH", "Exporting", "Smoke test", "Published and released"} {
+	return k.vary(name, filepath.Join(root, "examples/debian12"), "bios")
+}
+
+// uefi is a copy of the template for UEFI to change.
+func (k *kiln) uefi(name string) variant {
+	k.t.Helper()
+	v := k.vary(name, "testdata/uefi", "uefi")
+	v.change("*.pkr.hcl", func(text string) string {
+		return strings.Replace(text, "${path.root}/../../../..", absolute(k.t, root), 1)
+	})
+	return v
+}
+
+// part runs a subtest over the same daemon, which it may kill and start.
+func (k *kiln) part(name string, fn func()) {
+	whole := k.t
+	whole.Run(name, func(t *testing.T) {
+		k.t = t
+		defer func() { k.t = whole }()
+		began := time.Now()
+		fn()
+		progress(t, "%s took %.0f s", name, time.Since(began).Seconds())
+	})
+}
+
+// publishing makes up a box that no other run has, and gives the switches that publish it.
+func (k *kiln) publishing(name string) (box string, args []string) {
+	box = filepath.Base(filepath.Dir(k.data)) + "/" + name
+	return box, []string{"--box", box, "--box-version", "1.0.0", "--smoke"}
+}
+
+// passes waits until a build has said each of the texts.
+func (k *kiln) passes(p *program, texts ...string) {
+	k.t.Helper()
+	for _, text := range texts {
 		p.await(text, longest)
 		progress(k.t, "%s", text)
 	}
+}
+
+// install builds a template with all that a user can ask for, and returns the name of the box and the log.
+func (k *kiln) install(template, name string) (box, log string) {
+	k.t.Helper()
+	box, args := k.publishing(name)
+	p := k.buildInstaller(template, name, args...)
+	k.passes(p, "Typing the boot command", "seed: GET /preseed.cfg: 200", "Connected to SSH", "Exporting", "Smoke test", "Published and released")
 	log = p.succeed()
 	boxes, err := filepath.Glob(k.path(name + "/*.box"))
 	if err != nil || len(boxes) != 1 {
@@ -62,18 +126,24 @@ func (k *kiln) install(template, name string) (box, log string) {
 	return box, log
 }
 
-// fromBox starts builds from a finished box: one logs in with a key file, one by the user's agent. Both run at once.
-func (k *kiln) fromBox(box string) {
+// insecureKey is Vagrant's well-known key, in a file as ssh-add wants it.
+func (k *kiln) insecureKey() string {
 	k.t.Helper()
-	key := absolute(k.t, filepath.Join(root, "daemon/steps/vagrant_insecure_key"))
 	private := k.path("insecure_key")
-	data, err := os.ReadFile(key)
+	data, err := os.ReadFile(absolute(k.t, filepath.Join(root, "daemon/steps/vagrant_insecure_key")))
 	if err == nil {
-		err = os.WriteFile(private, data, 0o600) // ssh-add wants it so
+		err = os.WriteFile(private, data, 0o600)
 	}
 	if err != nil {
 		k.t.Fatal(err)
 	}
+	return private
+}
+
+// fromBox starts builds from a finished box: one logs in with a key file, one by the user's agent. Both run at once.
+func (k *kiln) fromBox(box string) {
+	k.t.Helper()
+	private := k.insecureKey()
 	socket := k.path("agent.sock")
 	agent := launch(k.t, longest, nil, "ssh-agent", "-D", "-a", socket)
 	k.await(socket)

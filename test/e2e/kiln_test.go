@@ -17,11 +17,12 @@ import (
 
 // kiln is a data directory with its daemon.
 type kiln struct {
-	t    *testing.T
-	data string
-	dir  string // for templates and outputs
-	url  string
-	proc *program // the daemon; nil when none runs
+	t     *testing.T
+	owner *testing.T // that the daemon lives as long as
+	data  string
+	dir   string // for templates and outputs
+	url   string
+	proc  *program // the daemon; nil when none runs
 }
 
 // startup is how long a daemon may take to answer and to end.
@@ -37,7 +38,7 @@ func newKiln(t *testing.T) *kiln {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &kiln{t: t, data: filepath.Join(dir, "data"), dir: filepath.Join(dir, "work")}
+	k := &kiln{t: t, owner: t, data: filepath.Join(dir, "data"), dir: filepath.Join(dir, "work")}
 	if err := os.Mkdir(k.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -54,8 +55,8 @@ var listening = regexp.MustCompile(`on (http://\S+)\n`)
 
 func (k *kiln) start() {
 	k.t.Helper()
-	k.proc = launch(k.t, time.Hour, nil, command(k.t), "serve", "--data", k.data, "--listen", "127.0.0.1:0")
-	k.t.Cleanup(k.stop) // before the program is killed: clean-ups run backwards
+	k.proc = launch(k.owner, 2*time.Hour, nil, command(k.t), "serve", "--data", k.data, "--listen", "127.0.0.1:0")
+	k.owner.Cleanup(k.stop) // before the program is killed: clean-ups run backwards
 	k.proc.await(" on http://", startup)
 	k.url = listening.FindStringSubmatch(k.proc.out.text())[1]
 }

@@ -11,9 +11,10 @@ import (
 
 // Environment variables of this package, and the places that they name unless set.
 const (
-	envRun = "BOXKILN_E2E" // 1: run the tests
-	envBin = "BOXKILN_BIN" // the command, bin/boxkiln
-	envISO = "BOXKILN_ISO" // the installer CD, build/iso/debian12-mini.iso
+	envRun       = "BOXKILN_E2E"       // 1: run the tests
+	envBin       = "BOXKILN_BIN"       // the command, bin/boxkiln
+	envISO       = "BOXKILN_ISO"       // the installer CD, build/iso/debian12-mini.iso
+	envArtefacts = "BOXKILN_ARTEFACTS" // what the tests keep to be looked at, build/artefacts
 )
 
 // root is the repository.
