@@ -114,7 +114,10 @@ func (s *Store) awaitPromised(ctx context.Context, fingerprint string) error {
 }
 
 // Settle waits for the drafts that outlive their builds, before the process ends.
-func (s *Store) Settle(ctx context.Context) error { return s.awaitPromised(ctx, "") }
+func (s *Store) Settle(ctx context.Context) error {
+	defer s.plains.forget("")
+	return s.awaitPromised(ctx, "")
+}
 
 // begin is true for the first who ends the draft.
 func (d *Draft) begin() bool {
@@ -235,10 +238,18 @@ func (d *Draft) packMemory(ctx context.Context, m *Meta) error {
 	if err := d.s.fault("commit.packed"); err != nil {
 		return err
 	}
-	if err := os.Remove(raw); err != nil {
+	if err := d.dropRaw(m, raw); err != nil {
 		return err
 	}
 	return d.s.fault("commit.raw")
+}
+
+// dropRaw removes the uncompressed memory. One that is kept whole stays at hand: the build goes on from it, and so do others.
+func (d *Draft) dropRaw(m *Meta, raw string) error {
+	if m.MemoryBase == "" {
+		return d.s.adopt(d.ID, raw)
+	}
+	return os.Remove(raw)
 }
 
 // compress writes the memory file from what is in raw.

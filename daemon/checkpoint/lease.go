@@ -226,6 +226,7 @@ func (s *Store) discard(ctx context.Context, id ID, err error) error {
 }
 
 func (s *Store) forget(id ID) {
+	s.plains.forget(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.verified, id)

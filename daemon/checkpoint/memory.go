@@ -14,7 +14,6 @@ import (
 	"slices"
 
 	"github.com/boxkiln/boxkiln/internal/delta"
-	"github.com/boxkiln/boxkiln/internal/layout"
 	"github.com/boxkiln/boxkiln/internal/zseek"
 )
 
@@ -71,32 +70,28 @@ func (s *Store) wholeMemory(ctx context.Context, base ID) (file, string, error) 
 
 // differ writes the memory file as the difference of raw from the memory of base.
 func (d *Draft) differ(ctx context.Context, base ID, raw string) error {
-	f, dir, err := d.s.wholeMemory(ctx, base)
+	plain, err := d.s.plainMemory(ctx, base)
 	if err != nil {
 		return err
 	}
-	plain, err := scratch(d.Dir)
-	if err != nil {
-		return err
-	}
-	defer plain.Close()
-	if err := f.unpack(ctx, dir, plain); err != nil {
-		return err
-	}
+	defer d.s.plains.give(plain)
 	target, err := os.Open(raw)
 	if err != nil {
 		return err
 	}
 	defer target.Close()
 	r, w := io.Pipe()
-	go func() { w.CloseWithError(delta.Encode(ctx, w, plain, target)) }()
+	go func() { w.CloseWithError(delta.Encode(ctx, w, plain.reader(), target)) }()
 	err = d.pack(ctx, r)
 	return errors.Join(err, r.Close()) // which ends the goroutine if it still writes
 }
 
+// scratchPrefix starts the names of scratch files, which have one for a moment.
+const scratchPrefix = ".scratch-"
+
 // scratch is a file in dir that goes when it is closed, whatever happens to this process.
 func scratch(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "scratch"), os.O_CREATE|os.O_EXCL|os.O_RDWR, layout.SecretMode)
+	f, err := os.CreateTemp(dir, scratchPrefix) // mode 0600
 	if err != nil {
 		return nil, err
 	}
@@ -107,8 +102,8 @@ func scratch(dir string) (*os.File, error) {
 }
 
 // Memory is the memory as it was frozen. It is checked before it is returned: after ErrDamaged the checkpoint has been
-// dropped and the lease is closed. Until it is closed it needs room in dir for the uncompressed memory of the base and of the
-// difference from it, in files that have no name.
+// dropped and the lease is closed. It needs room for the uncompressed memory of the base among the checkpoints, and in dir for
+// the difference from it, in files that have no name.
 func (l *Lease) Memory(ctx context.Context, dir string) (io.ReadCloser, error) {
 	i := slices.IndexFunc(l.files.Files, func(f file) bool { return f.Name == memoryFile })
 	if i < 0 {
@@ -124,25 +119,21 @@ func (l *Lease) Memory(ctx context.Context, dir string) (io.ReadCloser, error) {
 func (l *Lease) memory(ctx context.Context, f file, dir string) (io.ReadCloser, error) {
 	base := l.files.Meta.MemoryBase
 	if base == "" {
-		plain, err := f.plain(ctx, l.Dir, dir)
-		if err != nil { // and not a nil file in an interface
+		plain, err := l.s.plainMemory(ctx, l.ID)
+		if err != nil {
 			return nil, l.s.discard(ctx, l.ID, err)
 		}
-		return plain, nil
+		return &borrowed{Reader: plain.reader(), give: func() error { return l.s.plains.give(plain) }}, nil
 	}
-	whole, baseDir, err := l.s.wholeMemory(ctx, base)
-	if err != nil {
-		return nil, l.s.discard(ctx, base, err)
-	}
-	plain, err := whole.plain(ctx, baseDir, dir)
+	plain, err := l.s.plainMemory(ctx, base)
 	if err != nil {
 		return nil, l.s.discard(ctx, base, err)
 	}
 	steps, err := f.plain(ctx, l.Dir, dir)
 	if err != nil {
-		return nil, errors.Join(l.s.discard(ctx, l.ID, err), plain.Close())
+		return nil, errors.Join(l.s.discard(ctx, l.ID, err), l.s.plains.give(plain))
 	}
-	return follow(ctx, plain, steps), nil
+	return follow(ctx, plain.f, steps, func() error { return l.s.plains.give(plain) }), nil
 }
 
 // plain decompresses a file of from into one in dir that goes when it is closed.
@@ -163,14 +154,14 @@ type followed struct {
 	done chan struct{}
 }
 
-// follow takes both files over.
-func follow(ctx context.Context, base, steps *os.File) io.ReadCloser {
+// follow takes the steps over, and gives the base back when it is done.
+func follow(ctx context.Context, base io.ReaderAt, steps *os.File, give func() error) io.ReadCloser {
 	r, w := io.Pipe()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		err := delta.Decode(ctx, w, base, steps)
-		w.CloseWithError(errors.Join(err, base.Close(), steps.Close()))
+		w.CloseWithError(errors.Join(err, give(), steps.Close()))
 	}()
 	return followed{r, done}
 }

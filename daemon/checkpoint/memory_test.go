@@ -91,6 +91,7 @@ func TestDamagedMemories(t *testing.T) {
 		one := k.keepGuest(t, base.ID, 1, 4096)
 		two := k.keepGuest(t, one.ID, 2, 4096)
 		flip(t, k.packed([]ID{base.ID, one.ID}[at]))
+		k.plains.forget("") // what this process has at hand is not damaged
 		if _, err := k.memory(t, one.ID); !errors.Is(err, ErrDamaged) {
 			t.Errorf("damage at %d: %v", at, err)
 		}
@@ -125,5 +126,44 @@ func TestMemoryIsClosedEarly(t *testing.T) {
 		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 			t.Errorf("left: %v (%v)", left, err)
 		}
+	}
+}
+
+// The memory that was used last is at hand until another one is, or its checkpoint goes; who reads it is not disturbed.
+func TestPlainMemoryIsKept(t *testing.T) {
+	t.Parallel()
+	k := newKiln(t, Options{})
+	one := k.keepGuest(t, "", 0, 4096)
+	made := 0
+	k.fault = func(string) error { return nil }
+	take := func(id ID) *plain {
+		p, err := k.plains.take(t.Context(), id, func() (*os.File, error) { made++; return scratch(t.TempDir()) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	p := take(one.ID)
+	if made != 0 {
+		t.Error("what was just compressed is not at hand")
+	}
+	other := take("other")
+	if made != 1 || !p.stale {
+		t.Errorf("%d made, stale: %v", made, p.stale)
+	}
+	if _, err := p.reader().Read(make([]byte, 1)); err != nil {
+		t.Errorf("its reader was disturbed: %v", err)
+	}
+	for _, q := range []*plain{p, other, take("other")} {
+		if err := k.plains.give(q); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := p.f.Stat(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the first is open still: %v", err)
+	}
+	k.forget("other")
+	if _, err := other.f.Stat(); !errors.Is(err, os.ErrClosed) || made != 1 {
+		t.Errorf("what was forgotten is open still: %v; %d made", err, made)
 	}
 }

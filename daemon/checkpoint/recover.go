@@ -95,7 +95,8 @@ func (s *Store) sweep(ctx context.Context) error {
 	err = errors.Join(err, readErr)
 	for _, f := range found {
 		name := f.Name()
-		if known[name] || !idForm.MatchString(strings.TrimPrefix(name, trashPrefix)) {
+		ours := strings.HasPrefix(name, scratchPrefix) || idForm.MatchString(strings.TrimPrefix(name, trashPrefix))
+		if known[name] || !ours {
 			continue // a lost+found is none of ours
 		}
 		err = errors.Join(err, os.RemoveAll(filepath.Join(s.dir, name)))

@@ -49,6 +49,7 @@ type Store struct {
 	packing  chan struct{} // one memory is compressed at a time, for it takes two cores
 	checking chan struct{} // one checkpoint is read in full at a time; others find that it was
 	tidying  sync.Mutex
+	plains   plains
 
 	mu       sync.Mutex
 	drafts   map[ID]*Draft
