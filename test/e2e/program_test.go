@@ -14,37 +14,40 @@ import (
 
 // program is a running process with its output.
 type program struct {
-	t   *testing.T
-	cmd *exec.Cmd
-	out *output // both streams
-	end context.CancelFunc
+	t    *testing.T
+	cmd  *exec.Cmd
+	out  *output // both streams
+	done chan struct{}
+	end  context.CancelFunc
 }
 
 // launch starts a program that may take that long. It is killed when the test ends.
 func launch(t *testing.T, limit time.Duration, env []string, name string, args ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	p := &program{t: t, cmd: exec.CommandContext(ctx, name, args...), out: newOutput(), end: cancel}
+	p := &program{t: t, cmd: exec.CommandContext(ctx, name, args...), out: newOutput(), done: make(chan struct{}), end: cancel}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.WaitDelay = time.Minute
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	go func() {
+		defer close(p.done)
+		_ = p.cmd.Wait() // the status tells
+		p.out.close()    // whoever waits for more need not
+	}()
 	t.Cleanup(func() {
 		cancel()
-		if p.cmd.ProcessState == nil {
-			_ = p.cmd.Wait() // the test has ended another way
-		}
+		<-p.done
 	})
 	return p
 }
 
 // wait waits for the end and returns the exit status.
 func (p *program) wait() int {
-	_ = p.cmd.Wait() // the status tells
+	<-p.done
 	p.end()
-	p.out.close()
 	return p.cmd.ProcessState.ExitCode()
 }
 
