@@ -190,3 +190,14 @@ func TestResumeOfAnotherScope(t *testing.T) {
 	d.stop()
 	b.nothingHeld()
 }
+
+// TestKeyIsPutBack: a script that writes authorized_keys anew does not lock out whoever thaws the machine.
+func TestKeyIsPutBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const keys = "$HOME/.ssh/authorized_keys"
+	body := inline("mkdir -p $HOME/.ssh && echo ssh-rsa AAAAother of-the-image > "+keys) + inline("echo lines: $(grep -c . "+keys+")")
+	b.run("build", b.solo(nil, body)).wants(t, exitOK, "lines: 2")
+	b.run("build", "-force", b.solo(map[string]string{"ssh_password": `"known"`}, body)).wants(t, exitOK, "lines: 1")
+	b.nothingLeft()
+}

@@ -36,6 +36,7 @@ func (k *kept) freeze(ctx context.Context, s *build.Session, i int) error {
 	if !ok {
 		return nil // the artifact can still be kept
 	}
+	k.set.putKeyBack(ctx, s)
 	switch err := freezer.Freezable(ctx); {
 	case err == nil:
 		return k.keep(ctx, s, i, freezer, checkpoint.KindMemory)

@@ -98,6 +98,22 @@ func (t *Set) ErrorCleanup(ctx context.Context, s *build.Session) error {
 	return t.provision(ctx, s, *s.Plan.ErrorCleanup)
 }
 
+// putKeyBack makes sure that a guest which is about to be frozen lets the build's key in: whoever thaws it logs in anew, and
+// scripts that write authorized_keys for the image's users are common. cleanGuest takes the key out again.
+func (t *Set) putKeyBack(ctx context.Context, s *build.Session) {
+	fields := strings.Fields(s.Key.Authorized)
+	if len(fields) < 2 || s.Plan.Communicator.SSH.Password != "" || s.Guest == nil {
+		return
+	}
+	line := fmt.Sprintf(`f="$HOME/.ssh/authorized_keys"; grep -qsF '%s' "$f" || `+
+		`{ mkdir -p "$HOME/.ssh" && chmod 700 "$HOME/.ssh" && printf '%%s\n' '%s' >> "$f" && chmod 600 "$f"; }`,
+		fields[1], strings.Join(fields[:2], " "))
+	exit, err := s.Guest.Run(ctx, provisioners.Command{Line: line})
+	if err != nil || exit != 0 {
+		s.Log.Message("the temporary key could not be kept in the guest (status %d, %v): its checkpoint may refuse the next build's login", exit, err)
+	}
+}
+
 // cleanGuest removes the temporary key from the guest: a published image must not open for it.
 func (t *Set) cleanGuest(ctx context.Context, s *build.Session) error {
 	if s.Key.Authorized == "" {
