@@ -198,6 +198,6 @@ func TestKeyIsPutBack(t *testing.T) {
 	const keys = "$HOME/.ssh/authorized_keys"
 	body := inline("mkdir -p $HOME/.ssh && echo ssh-rsa AAAAother of-the-image > "+keys) + inline("echo lines: $(grep -c . "+keys+")")
 	b.run("build", b.solo(nil, body)).wants(t, exitOK, "lines: 2")
-	b.run("build", "-force", b.solo(map[string]string{"ssh_password": `"known"`}, body)).wants(t, exitOK, "lines: 1")
+	b.run("build", "-force", "--fresh", b.solo(map[string]string{"ssh_password": `"known"`}, body)).wants(t, exitOK, "lines: 1")
 	b.nothingLeft()
 }
