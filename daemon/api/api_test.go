@@ -149,7 +149,7 @@ func TestSubmitSendsOnlyWhatIsMissing(t *testing.T) {
 	if _, err := k.remote(t, k.token(t, auth.Write)).Submit(t.Context(), wire.SubmitRequest{Plans: []build.Plan{{Label: "c"}}}); err != nil {
 		t.Fatal(err)
 	}
-	want := []auth.Principal{{Name: "socket", Scope: auth.Admin, Local: true, SameUser: true}, {Name: "of-write", Scope: auth.Write}}
+	want := []auth.Principal{{Name: "socket", Scope: auth.Admin, Local: true, SameUser: true}, {Name: "of-write", Token: 1, Scope: auth.Write}}
 	if d := cmp.Diff(want, k.builds.who); d != "" {
 		t.Error(d)
 	}

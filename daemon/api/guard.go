@@ -20,15 +20,13 @@ type Checker interface {
 	Check(ctx context.Context, token string) (auth.Principal, error)
 }
 
-type principalKey struct{}
-
 // ConnContext marks connections of a unix socket as local: set it as ConnContext of the server that listens there.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
 		return ctx
 	}
-	return context.WithValue(ctx, principalKey{}, auth.Principal{
+	return auth.WithPrincipal(ctx, auth.Principal{
 		Name: "socket", Scope: auth.Admin, Local: true, SameUser: peerIsUs(u)})
 }
 
@@ -52,7 +50,7 @@ func peerIsUs(c *net.UnixConn) bool {
 func Guard(tokens Checker) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		ctx := c.Request.Context()
-		if _, ok := ctx.Value(principalKey{}).(auth.Principal); ok {
+		if auth.PrincipalFrom(ctx).Local {
 			return
 		}
 		token, ok := strings.CutPrefix(c.GetHeader("Authorization"), "Bearer ")
@@ -64,13 +62,12 @@ func Guard(tokens Checker) gin.HandlerFunc {
 			_ = c.Error(err) // only a route that needs a token answers with it
 			return
 		}
-		c.Request = c.Request.WithContext(context.WithValue(ctx, principalKey{}, p))
+		c.Request = c.Request.WithContext(auth.WithPrincipal(ctx, p))
 	}
 }
 
 func principal(c *gin.Context) auth.Principal {
-	p, _ := c.Request.Context().Value(principalKey{}).(auth.Principal)
-	return p
+	return auth.PrincipalFrom(c.Request.Context())
 }
 
 // need refuses requests of anybody whose scope does not permit the given one.

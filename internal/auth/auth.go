@@ -53,17 +53,7 @@ func ParseScope(s string) (Scope, error) {
 
 // Permits tells whether s permits what need asks for.
 func (s Scope) Permits(need Scope) bool {
-	return slices.Index(scopes, s) >= slices.Index(scopes, need)
-}
-
-// Principal is who made a request.
-type Principal struct {
-	Name  string
-	Scope Scope
-	// Local is set for requests through the daemon's socket: file permission is their authority.
-	Local bool
-	// SameUser is set for local requests of the user that the daemon runs as.
-	SameUser bool
+	return s != "" && slices.Index(scopes, s) >= slices.Index(scopes, need)
 }
 
 // Token describes a token without revealing it.
@@ -110,10 +100,9 @@ func (t *Tokens) Create(ctx context.Context, name string, scope Scope, expires t
 // Check returns whose token it is, or ErrRefused.
 func (t *Tokens) Check(ctx context.Context, token string) (Principal, error) {
 	var p Principal
-	var id int64
 	var expires, revoked, used string
 	err := t.db.R.QueryRowContext(ctx, `SELECT id, name, scope, expires, revoked, last_used FROM tokens WHERE hash = ?`, hash(token)).
-		Scan(&id, &p.Name, &p.Scope, &expires, &revoked, &used)
+		Scan(&p.Token, &p.Name, &p.Scope, &expires, &revoked, &used)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Principal{}, ErrRefused
 	}
@@ -124,7 +113,7 @@ func (t *Tokens) Check(ctx context.Context, token string) (Principal, error) {
 	if revoked != "" || (expires != "" && expires <= now) {
 		return Principal{}, ErrRefused
 	}
-	return p, t.touch(ctx, id, used, now)
+	return p, t.touch(ctx, p.Token, used, now)
 }
 
 // touchEvery keeps reads from becoming a write each: last_used is exact to a minute.
