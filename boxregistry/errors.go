@@ -19,6 +19,12 @@ var (
 	// ErrArchitectureMix says that a box cannot go back and forth between "unknown" and a real architecture:
 	// Vagrant 2.4.0 would then choose an old version.
 	ErrArchitectureMix = errors.New("unknown and known architectures in one box")
+	// ErrDeleted says that the box was deleted and can still be restored.
+	ErrDeleted = errors.New("it was deleted and can still be restored")
+	// ErrChecksum says that bytes are not those that their maker announced.
+	ErrChecksum = errors.New("other bytes than their maker announced")
+	// ErrLastChannel says that a released version is always in a channel; who wants to hide it revokes it.
+	ErrLastChannel = errors.New("a released version stays in its last channel; revoke it to hide it")
 )
 
 // InvalidNameError says that a name, version or requirement is written in a way that Vagrant could not use.

@@ -2,6 +2,7 @@ package boxregistry
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
@@ -25,8 +26,12 @@ type Box struct {
 	Name             Name
 	ShortDescription string // one line
 	Description      string // Markdown
+	Private          bool   // seen only by those who may read in its organisation
 	Created          time.Time
 	Updated          time.Time // when a version was last added, completed, released or revoked
+	Downloads        int64     // whole files that clients fetched, of all versions ever
+	Retention        Retention
+	Deleted          time.Time // zero unless it was deleted: nobody sees it, and it can be restored until it is purged
 	Releases         []Release // highest version first
 }
 
@@ -36,24 +41,45 @@ type Release struct {
 	State       State
 	Description string // release notes, Markdown
 	Created     time.Time
+	Updated     time.Time // when it or one of its files last changed
 	Released    time.Time // zero while a draft
 	Revoked     time.Time // zero unless revoked
+	RevokedWhy  string    // for whoever used it; may be empty
+	Channels    []Channel // in which clients find it, sorted; none while a draft
+	Pinned      bool      // retention leaves it alone
+	Deleted     time.Time // zero unless it was deleted: hidden, and can be restored until it is purged
+	Downloads   int64     // whole files that clients fetched
+	LastUsed    time.Time // when the last of them was fetched; zero when none was
 	Files       []File    // by provider, then by architecture with the default last
 }
 
-// File is the box file of one provider and architecture in a version.
+// File is the box file of one provider and architecture in a version. In a draft it may be declared only, without bytes;
+// what is released is complete.
 type File struct {
 	Provider     Provider
 	Architecture Architecture
-	Default      bool // the architecture that clients without architectures get; one per provider and version
-	Digest       blob.Digest
+	Default      bool            // the architecture that clients without architectures get; one per provider and version
+	Digest       blob.Digest     // of the bytes that are stored here; empty when they are elsewhere or not here yet
+	URL          string          // where the bytes are, when somebody else keeps them; empty for ours
+	Declared     Checksum        // what the maker says that the bytes have; uploads are held to it
+	Created      time.Time       // when the file was declared or published, whichever came first
 	Size         int64           // of the .box file, bytes
 	UnpackedSize int64           // of its entries together, bytes; 0 when not known
 	VirtualSize  int64           // of the guest's disks together, bytes; 0 when not known
 	Firmware     string          // "bios" or "uefi"; empty when not known
 	Provenance   json.RawMessage // what it was built from; null when it was not built here
-	Published    time.Time
+	Published    time.Time       // when the bytes came; zero while there are none
 	Smoke        Smoke
+}
+
+// Complete reports whether the file can be downloaded, from here or from elsewhere.
+func (f File) Complete() bool { return f.Digest != "" || f.URL != "" }
+
+// Checksum is how a maker announces bytes: the algorithm in Vagrant's lower-case words and hexadecimal digits. The zero
+// value says nothing.
+type Checksum struct {
+	Type string // md5, sha1, sha256, sha384 or sha512
+	Hex  string // lower case
 }
 
 // Smoke is the outcome of booting a packed file once and logging in. The zero value means that nobody tried.
@@ -74,16 +100,33 @@ type Publication struct {
 	VersionDescription string // of a new version; ignored when the version exists
 	File               File   // Digest and Size must be those of a stored blob; Published and Smoke are ignored
 	Replace            bool   // put the file in the place of another one in a draft
+	Private            bool   // of a new box; ignored when the box exists
 }
 
 // Summary is one line in a list of boxes.
 type Summary struct {
 	Name             Name
 	ShortDescription string
-	Newest           Version    // highest released version; zero when there is none
-	Providers        []Provider // of the newest version, sorted
-	Size             int64      // of the newest version's files together, bytes
+	Private          bool
+	Newest           Version        // highest version of the stable channel; zero when there is none
+	Providers        []Provider     // of the newest version, sorted
+	Architectures    []Architecture // of the newest version, sorted
+	Size             int64          // of the newest version's files together, bytes
+	Stored           int64          // of all files of all versions that are stored here, bytes; the same bytes in two of them count twice
+	Downloads        int64
+	Created          time.Time
 	Updated          time.Time
+}
+
+// Download is how often a client fetched a whole file.
+type Download struct {
+	Box          Name
+	Version      Version
+	Provider     Provider
+	Architecture Architecture
+	Client       string // name of a user or token, or an address
+	Count        int64
+	At           time.Time // of the last one
 }
 
 // Resolved is the file that a name, a requirement, a provider and an architecture lead to.
@@ -93,23 +136,56 @@ type Resolved struct {
 	File    File
 }
 
-// ListQuery chooses boxes for a page.
+// ListQuery chooses boxes for a page or a search. Zero fields leave nothing out.
 type ListQuery struct {
-	Search      string // a part of "org/box" or of the short description, in any case
-	NewestFirst bool   // most recently updated first; otherwise by name
-	Limit       int    // how many at most
-	Offset      int    // how many to pass over
+	Search       string // a part of "org/box" or of the short description, in any case
+	Org          string
+	Provider     Provider     // the newest version has a file for it
+	Architecture Architecture // likewise
+	// Seen says which private boxes are listed.
+	Seen Sight
+	// ReleasedOnly leaves out boxes without a version in the stable channel.
+	ReleasedOnly bool
+	Sort         Sort
+	Limit        int // how many at most
+	Offset       int // how many to pass over
 }
 
-// Visible is the versions that clients may see, highest first: released, with at least one file.
-func (b Box) Visible() []Release {
+// Sight says whose private boxes somebody sees. The zero value sees public boxes alone.
+type Sight struct {
+	All  bool     // every box
+	Orgs []string // besides the public ones, those of these organisations, in lower case
+}
+
+// Sort is the order of a list of boxes.
+type Sort string
+
+// The orders. Each but ByName begins with the largest.
+const (
+	ByName      Sort = "" // organisation and box, alphabetical
+	ByUpdated   Sort = "updated"
+	ByCreated   Sort = "created"
+	ByDownloads Sort = "downloads"
+	BySize      Sort = "size" // Summary.Stored
+)
+
+// Visible is the versions that clients see who ask for nothing else, highest first: those of the stable channel.
+func (b Box) Visible() []Release { return b.VisibleIn(Stable) }
+
+// VisibleIn is the versions that clients of a channel see, highest first: its own and those of the stable one.
+func (b Box) VisibleIn(c Channel) []Release {
 	var out []Release
 	for _, r := range b.Releases {
-		if r.State == Released && len(r.Files) > 0 {
+		if r.Open() && (slices.Contains(r.Channels, c) || slices.Contains(r.Channels, Stable)) {
 			out = append(out, r)
 		}
 	}
 	return out
+}
+
+// Open reports whether clients may use the version: it is released, not deleted, and has a file.
+func (r Release) Open() bool {
+	return r.State == Released && r.Deleted.IsZero() && slices.ContainsFunc(r.Files, File.Complete)
 }
 
 // Release finds a version by its number, however that is written.
@@ -143,7 +219,12 @@ func (r Release) File(p Provider, a Architecture) (File, bool) {
 
 // Path is where the registry serves the file of a version for as long as the version is released. The digest in it
 // makes sure that what a client resumes is what it began: other bytes have another path.
+//
+// A file that somebody else keeps has no digest in its path: what is there is not in our hands.
 func (f File) Path(n Name, v Version) string {
-	return "/" + n.Org() + "/boxes/" + n.Box() + "/versions/" + v.String() + "/providers/" + string(f.Provider) + "/" +
-		string(f.Architecture) + "/" + f.Digest.Short() + "/vagrant.box"
+	dir := "/" + n.Org() + "/boxes/" + n.Box() + "/versions/" + v.String() + "/providers/" + string(f.Provider) + "/" + string(f.Architecture)
+	if f.Digest == "" {
+		return dir + "/vagrant.box"
+	}
+	return dir + "/" + f.Digest.Short() + "/vagrant.box"
 }

@@ -118,7 +118,7 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.registry, err = boxstore.New(ctx, d.db, blobs); err != nil {
+	if d.registry, err = boxstore.New(ctx, d.db, blobs, nil); err != nil {
 		return err
 	}
 	if d.media, err = iso.NewCache(iso.Config{Dir: data.Media()}); err != nil {

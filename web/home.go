@@ -30,8 +30,12 @@ func (homeView) isView() {}
 func (s *Site) home(c *gin.Context) {
 	number := pageNumber(c)
 	search := searchText(c.Query("q"))
+	sort := boxregistry.ByName
+	if search == "" {
+		sort = boxregistry.ByUpdated
+	}
 	boxes, total, err := s.Boxes.List(c.Request.Context(), boxregistry.ListQuery{
-		Search: search, NewestFirst: search == "", Limit: boxesPerPage, Offset: (number - 1) * boxesPerPage,
+		Search: search, Sort: sort, Limit: boxesPerPage, Offset: (number - 1) * boxesPerPage,
 	})
 	if err != nil {
 		s.fail(c, err)

@@ -32,7 +32,7 @@ func setup(t *testing.T) *bundle {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	blobs := &mem.Store{}
-	r, err := New(t.Context(), db, blobs)
+	r, err := New(t.Context(), db, blobs, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,4 +108,16 @@ func (b *bundle) box(s string) boxregistry.Box {
 		b.t.Fatal(err)
 	}
 	return box
+}
+
+// upload stores content and returns a publication of it that nobody published yet.
+func (b *bundle) upload(s, content string) boxregistry.Publication {
+	b.t.Helper()
+	info, err := blob.Copy(b.t.Context(), b.blobs, strings.NewReader(content), "")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	p := pub(s)
+	p.File.Digest, p.File.Size = info.Digest, info.Size
+	return p
 }

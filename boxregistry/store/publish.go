@@ -18,18 +18,18 @@ import (
 //
 // Errors: ErrImmutable when the version is released or revoked; ErrExists when the draft already has another file
 // there (unless p.Replace), when an equal version is written differently, or when the box is written in another case;
+// ErrDeleted when the box was deleted and can still be restored; ErrChecksum when the maker declared other bytes;
 // ErrArchitectureMix; blob.ErrNotFound when the bytes are not stored; *InvalidNameError.
 func (r *Registry) Publish(ctx context.Context, p boxregistry.Publication) error {
 	if err := errors.Join(validate(p), validateContent(p.File)); err != nil {
 		return err
 	}
-	err := r.db.Tx(ctx, func(tx *sql.Tx) error {
-		t := transaction{tx, micros(r.now())}
+	err := r.write(ctx, func(t transaction) error {
 		s, err := t.slot(ctx, p)
 		if err != nil {
 			return err
 		}
-		if s.digest == p.File.Digest {
+		if s.digest == p.File.Digest && s.digest != "" {
 			return nil
 		}
 		if err := r.stored(ctx, p.File); err != nil {
@@ -50,7 +50,7 @@ func (r *Registry) Check(ctx context.Context, p boxregistry.Publication) error {
 		return err
 	}
 	err := readTx(ctx, r.db.R, func(tx *sql.Tx) error {
-		_, err := transaction{tx, micros(r.now())}.slot(ctx, p)
+		_, err := transaction{Tx: tx, now: micros(r.now())}.slot(ctx, p)
 		return err
 	})
 	if err != nil {
@@ -73,6 +73,9 @@ func validate(p boxregistry.Publication) error {
 }
 
 func validateContent(f boxregistry.File) error {
+	if f.URL != "" {
+		return nil // the bytes are not ours to judge
+	}
 	var errs []error
 	if d, err := blob.ParseDigest(string(f.Digest)); err != nil || d != f.Digest {
 		errs = append(errs, fmt.Errorf("digest %q: want 64 lower-case hexadecimal digits", f.Digest))
@@ -88,6 +91,9 @@ func validateContent(f boxregistry.File) error {
 
 // stored makes sure that the bytes are there before a row names them.
 func (r *Registry) stored(ctx context.Context, f boxregistry.File) error {
+	if f.URL != "" {
+		return nil
+	}
 	info, err := r.blobs.Stat(ctx, f.Digest)
 	if err == nil && info.Size != f.Size {
 		err = fmt.Errorf("size %d: the stored blob %s has %d bytes", f.Size, f.Digest, info.Size)
@@ -95,67 +101,49 @@ func (r *Registry) stored(ctx context.Context, f boxregistry.File) error {
 	return err
 }
 
-// transaction is one look at the tables, at one time, with the write lock held when it changes them.
-type transaction struct {
-	*sql.Tx
-	now int64
-}
-
 // slot is the place that a publication goes to; an id of zero means that the row does not exist yet.
 type slot struct {
 	box, version, file int64
-	digest             blob.Digest // of the file that is there now
+	digest             blob.Digest // of the file that is there now; empty for one that is only declared
+	declared           boxregistry.Checksum
+	trash              int64 // a deleted draft of that number, which makes room
+	revive             bool  // the box was deleted and purged, and comes back
 }
 
 // slot finds the place of p and refuses it where p must not go.
 func (t transaction) slot(ctx context.Context, p boxregistry.Publication) (slot, error) {
 	var s slot
-	var written boxNames
-	row := t.QueryRowContext(ctx, `SELECT id, org, name FROM boxes WHERE org = ? COLLATE NOCASE AND name = ? COLLATE NOCASE`,
-		p.Box.Org(), p.Box.Box())
-	switch err := row.Scan(&s.box, &written.org, &written.name); {
-	case errors.Is(err, sql.ErrNoRows):
-		return s, nil
-	case err != nil:
+	row, err := t.findBox(ctx, p.Box)
+	if err != nil || row.id == 0 {
 		return s, err
-	case written != boxNames{p.Box.Org(), p.Box.Box()}:
-		return s, fmt.Errorf("%w: the box is written %s/%s; publish under that name", boxregistry.ErrExists, written.org, written.name)
 	}
+	s.box, s.revive = row.id, row.deleted
 	if err := t.architectures(ctx, s.box, p.File); err != nil {
 		return s, err
 	}
 	return s, t.versionSlot(ctx, p, &s)
 }
 
-type boxNames struct{ org, name string }
-
 // versionSlot completes s with the version and the file that are there already.
 func (t transaction) versionSlot(ctx context.Context, p boxregistry.Publication, s *slot) error {
-	var number string
-	var state boxregistry.State
-	row := t.QueryRowContext(ctx, `SELECT id, number, state FROM box_versions WHERE box_id = ? AND sort_key = ?`,
-		s.box, p.Version.SortKey())
-	switch err := row.Scan(&s.version, &number, &state); {
-	case errors.Is(err, sql.ErrNoRows):
-		return nil
-	case err != nil:
+	draft, err := t.freeVersion(ctx, s.box, p.Version)
+	s.version, s.trash = draft.id, draft.trash
+	if err != nil || s.version == 0 {
 		return err
-	case state != boxregistry.Draft:
-		return t.immutable(ctx, s.box, number, state)
-	case number != p.Version.String():
-		return fmt.Errorf("%w: to Vagrant, version %s is the same as the draft %s; publish as %s or choose another number",
-			boxregistry.ErrExists, p.Version, number, number)
 	}
-	row = t.QueryRowContext(ctx, `SELECT id, digest FROM box_files WHERE version_id = ? AND provider = ? AND architecture = ?`,
+	row := t.QueryRowContext(ctx, `SELECT id, digest, declared_type, declared_hex FROM box_files WHERE version_id = ? AND provider = ? AND architecture = ?`,
 		s.version, string(p.File.Provider), string(p.File.Architecture))
-	switch err := row.Scan(&s.file, &s.digest); {
+	switch err := row.Scan(&s.file, &s.digest, &s.declared.Type, &s.declared.Hex); {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
 	case err != nil:
 		return err
-	case s.digest != p.File.Digest && !p.Replace:
+	case s.digest != "" && s.digest != p.File.Digest && !p.Replace:
 		return fmt.Errorf("%w: the draft %s has a %s/%s file (sha256 %s); replace it on purpose or choose another version",
-			boxregistry.ErrExists, number, p.File.Provider, p.File.Architecture, s.digest.Short())
+			boxregistry.ErrExists, p.Version, p.File.Provider, p.File.Architecture, s.digest.Short())
+	case s.declared.Type == "sha256" && p.File.Digest != "" && s.declared.Hex != string(p.File.Digest):
+		return fmt.Errorf("%w: sha256 %s was declared and the file has %s; declare the right one, or publish that file",
+			boxregistry.ErrChecksum, s.declared.Hex, p.File.Digest)
 	}
 	return nil
 }
@@ -190,23 +178,23 @@ func (t transaction) architectures(ctx context.Context, box int64, f boxregistry
 func (t transaction) fill(ctx context.Context, s slot, p boxregistry.Publication) error {
 	var err error
 	if s.box == 0 {
-		s.box, err = t.insert(ctx, `INSERT INTO boxes (org, name, description, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4)`,
-			p.Box.Org(), p.Box.Box(), p.BoxDescription, t.now)
-		if err != nil {
-			return err
-		}
+		s.box, err = t.insertBox(ctx, boxregistry.Box{Name: p.Box, Description: p.BoxDescription, Private: p.Private})
+	} else if s.revive {
+		err = t.revive(ctx, s.box)
+	}
+	if err != nil {
+		return err
 	}
 	if s.version == 0 {
-		s.version, err = t.insert(ctx, `INSERT INTO box_versions (box_id, number, sort_key, description, created_at) VALUES (?, ?, ?, ?, ?)`,
-			s.box, p.Version.String(), p.Version.SortKey(), p.VersionDescription, t.now)
-		if err != nil {
+		if s.version, err = t.insertVersion(ctx, s.box, s.trash, p.Version, p.VersionDescription); err != nil {
 			return err
 		}
 	}
 	if err := t.putFile(ctx, s, p.File); err != nil {
 		return err
 	}
-	return t.touch(ctx, s.box)
+	return errors.Join(t.touchVersion(ctx, s.version), t.touch(ctx, s.box),
+		t.note(ctx, "file.publish", subject(p.Box, p.Version, p.File), string(p.File.Digest)))
 }
 
 // putFile replaces the file of the slot. The first architecture of a provider becomes its default, as on Vagrant
@@ -225,36 +213,23 @@ func (t transaction) putFile(ctx context.Context, s slot, f boxregistry.File) er
 			return err
 		}
 	}
-	if _, err := t.ExecContext(ctx, `DELETE FROM box_files WHERE id = ?`, s.file); err != nil {
+	created := sql.NullInt64{}
+	row = t.QueryRowContext(ctx, `DELETE FROM box_files WHERE id = ? RETURNING created_at`, s.file)
+	if err := row.Scan(&created); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	_, err := t.insert(ctx, `INSERT INTO box_files (version_id, provider, architecture, is_default, digest, size, unpacked_size,
-		virtual_size, firmware, provenance, published_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		s.version, string(f.Provider), string(f.Architecture), isDefault, string(f.Digest), f.Size, f.UnpackedSize,
-		f.VirtualSize, f.Firmware, cmp.Or(string(f.Provenance), "null"), t.now)
-	return err
-}
-
-func (t transaction) insert(ctx context.Context, query string, args ...any) (int64, error) {
-	res, err := t.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
+	if !created.Valid {
+		created = sql.NullInt64{Int64: t.now, Valid: true}
 	}
-	return res.LastInsertId()
-}
-
-// touch records that the box changed.
-func (t transaction) touch(ctx context.Context, box int64) error {
-	_, err := t.ExecContext(ctx, `UPDATE boxes SET updated_at = ? WHERE id = ?`, t.now, box)
-	return err
-}
-
-// readTx runs do on one snapshot.
-func readTx(ctx context.Context, pool *sql.DB, do func(*sql.Tx) error) error {
-	tx, err := pool.BeginTx(ctx, nil)
-	if err != nil {
-		return err
+	declared := f.Declared
+	if declared == (boxregistry.Checksum{}) {
+		declared = s.declared
 	}
-	defer func() { _ = tx.Rollback() }() // nothing was written
-	return do(tx)
+	_, err := t.insert(ctx, `INSERT INTO box_files (version_id, provider, architecture, is_default, digest, url, declared_type,
+		declared_hex, size, unpacked_size, virtual_size, firmware, provenance, created_at, published_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		s.version, string(f.Provider), string(f.Architecture), isDefault, string(f.Digest), f.URL, declared.Type, declared.Hex,
+		f.Size, f.UnpackedSize, f.VirtualSize, f.Firmware, cmp.Or(string(f.Provenance), "null"), created.Int64,
+		sql.NullInt64{Int64: t.now, Valid: f.Complete()})
+	return err
 }

@@ -51,13 +51,13 @@ func TestPublishRoundTrip(t *testing.T) {
 		Version: p.Version, State: boxregistry.Draft, Description: "first one", Files: []boxregistry.File{file},
 	}}}
 	ignore := cmp.Options{
-		cmpopts.IgnoreFields(boxregistry.Box{}, "Created", "Updated"), cmpopts.IgnoreFields(boxregistry.Release{}, "Created"),
-		cmpopts.IgnoreFields(boxregistry.File{}, "Published"), cmp.AllowUnexported(boxregistry.Name{}, boxregistry.Version{}),
+		cmpopts.IgnoreFields(boxregistry.Box{}, "Created", "Updated"), cmpopts.IgnoreFields(boxregistry.Release{}, "Created", "Updated"),
+		cmpopts.IgnoreFields(boxregistry.File{}, "Created", "Published"), cmp.AllowUnexported(boxregistry.Name{}, boxregistry.Version{}),
 	}
 	if diff := cmp.Diff(want, box, ignore); diff != "" {
 		t.Error(diff)
 	}
-	if box.Created.IsZero() || box.Releases[0].Created.IsZero() || box.Releases[0].Files[0].Published.IsZero() {
+	if box.Created.IsZero() || box.Releases[0].Created.IsZero() || box.Releases[0].Files[0].Published.IsZero() || box.Releases[0].Updated.IsZero() {
 		t.Errorf("a time is missing: %+v", box)
 	}
 	r, _, err := b.OpenBlob(t.Context(), info.Digest)
@@ -92,7 +92,7 @@ func TestPublishRefuses(t *testing.T) {
 			b := setup(t)
 			b.released("ops/deb 1.0.0 libvirt/amd64", "one")
 			b.released("ops/deb 2.0 libvirt/amd64", "two")
-			if err := b.Revoke(t.Context(), name("ops/deb"), version("2.0")); err != nil {
+			if err := b.Revoke(t.Context(), name("ops/deb"), version("2.0"), ""); err != nil {
 				t.Fatal(err)
 			}
 			b.add("ops/deb 3.0 libvirt/amd64", "three")

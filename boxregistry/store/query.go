@@ -7,20 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 )
 
-// Box returns a box with all its versions and files, drafts and revoked ones too. It returns ErrNotFound.
+// Box returns a box with all its versions and files: drafts, revoked ones and deleted ones that can be restored. It returns
+// ErrNotFound, for a deleted box too.
 func (r *Registry) Box(ctx context.Context, name boxregistry.Name) (boxregistry.Box, error) {
 	var box boxregistry.Box
-	err := readTx(ctx, r.db.R, func(tx *sql.Tx) error {
-		id, b, err := scanBox(ctx, tx, name)
-		if err != nil {
-			return err
-		}
-		b.Releases, err = releases(ctx, tx, id)
-		box = b
+	err := readTx(ctx, r.db.R, func(tx *sql.Tx) (err error) {
+		box, err = fullBox(ctx, tx, name)
 		return err
 	})
 	if err != nil {
@@ -29,14 +26,25 @@ func (r *Registry) Box(ctx context.Context, name boxregistry.Name) (boxregistry.
 	return box, nil
 }
 
+func fullBox(ctx context.Context, tx *sql.Tx, name boxregistry.Name) (boxregistry.Box, error) {
+	id, b, err := scanBox(ctx, tx, name)
+	if err != nil {
+		return b, err
+	}
+	b.Releases, err = releases(ctx, tx, id)
+	return b, err
+}
+
 func scanBox(ctx context.Context, tx *sql.Tx, name boxregistry.Name) (id int64, b boxregistry.Box, err error) {
 	var created, updated sql.NullInt64
-	row := tx.QueryRowContext(ctx, `SELECT id, short_description, description, created_at, updated_at FROM boxes
-		WHERE org = ? AND name = ?`, name.Org(), name.Box())
-	err = row.Scan(&id, &b.ShortDescription, &b.Description, &created, &updated)
+	var newer int64
+	row := tx.QueryRowContext(ctx, `SELECT id, short_description, description, private, downloads, keep_last, keep_newer, created_at, updated_at
+		FROM boxes WHERE org = ? AND name = ? AND deleted_at IS NULL`, name.Org(), name.Box())
+	err = row.Scan(&id, &b.ShortDescription, &b.Description, &b.Private, &b.Downloads, &b.Retention.KeepLast, &newer, &created, &updated)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = boxregistry.ErrNotFound
 	}
+	b.Retention.KeepNewer = time.Duration(newer) * time.Microsecond
 	b.Name, b.Created, b.Updated = name, fromMicros(created), fromMicros(updated)
 	return id, b, err
 }
@@ -45,8 +53,10 @@ func scanBox(ctx context.Context, tx *sql.Tx, name boxregistry.Name) (id int64, 
 func releases(ctx context.Context, tx *sql.Tx, box int64) ([]boxregistry.Release, error) {
 	var out []boxregistry.Release
 	at := map[int64]int{} // version id -> index in out
-	rows, err := tx.QueryContext(ctx, `SELECT id, number, state, description, created_at, released_at, revoked_at
-		FROM box_versions WHERE box_id = ? ORDER BY sort_key DESC`, box)
+	rows, err := tx.QueryContext(ctx, `SELECT id, number, state, description, created_at, updated_at, released_at, revoked_at, revoked_why,
+		coalesce((SELECT group_concat(channel) FROM (SELECT channel FROM box_channels WHERE version_id = v.id ORDER BY channel)), ''),
+		pinned, deleted_at, downloads, last_used
+		FROM box_versions v WHERE box_id = ? AND purged_at IS NULL ORDER BY sort_key DESC`, box)
 	err = each(rows, err, func() error {
 		id, rel, err := scanRelease(rows)
 		at[id] = len(out)
@@ -57,7 +67,7 @@ func releases(ctx context.Context, tx *sql.Tx, box int64) ([]boxregistry.Release
 		return nil, err
 	}
 	rows, err = tx.QueryContext(ctx, `SELECT f.version_id, `+fileColumns+` FROM box_files f JOIN box_versions v ON v.id = f.version_id
-		WHERE v.box_id = ? ORDER BY f.provider, f.is_default, f.architecture`, box)
+		WHERE v.box_id = ? AND v.purged_at IS NULL ORDER BY f.provider, f.is_default, f.architecture`, box)
 	err = each(rows, err, func() error {
 		var version int64
 		f, err := scanFile(rows, &version)
@@ -69,28 +79,41 @@ func releases(ctx context.Context, tx *sql.Tx, box int64) ([]boxregistry.Release
 }
 
 func scanRelease(rows *sql.Rows) (id int64, rel boxregistry.Release, err error) {
-	var number string
-	var created, released, revoked sql.NullInt64
-	if err := rows.Scan(&id, &number, &rel.State, &rel.Description, &created, &released, &revoked); err != nil {
+	var number, channels string
+	var created, updated, released, revoked, deleted, used sql.NullInt64
+	if err := rows.Scan(&id, &number, &rel.State, &rel.Description, &created, &updated, &released, &revoked, &rel.RevokedWhy,
+		&channels, &rel.Pinned, &deleted, &rel.Downloads, &used); err != nil {
 		return 0, rel, err
 	}
-	rel.Created, rel.Released, rel.Revoked = fromMicros(created), fromMicros(released), fromMicros(revoked)
+	rel.Created, rel.Updated, rel.Released, rel.Revoked = fromMicros(created), fromMicros(updated), fromMicros(released), fromMicros(revoked)
+	rel.Deleted, rel.LastUsed = fromMicros(deleted), fromMicros(used)
+	rel.Channels = split[boxregistry.Channel](channels)
 	rel.Version, err = boxregistry.ParseVersion(number)
 	return id, rel, err
 }
 
-const fileColumns = `f.provider, f.architecture, f.is_default, f.digest, f.size, f.unpacked_size, f.virtual_size, f.firmware,
-	f.provenance, f.published_at, coalesce(f.smoke_passed, 0), f.smoke_detail, f.smoke_at`
+// split takes apart what group_concat put together.
+func split[T ~string](list string) (out []T) {
+	for part := range strings.SplitSeq(list, ",") {
+		if part != "" {
+			out = append(out, T(part))
+		}
+	}
+	return out
+}
 
-// scanFile reads fileColumns, with the columns before them into first.
+const fileColumns = `f.provider, f.architecture, f.is_default, f.digest, f.url, f.declared_type, f.declared_hex, f.size, f.unpacked_size,
+	f.virtual_size, f.firmware, f.provenance, f.created_at, f.published_at, coalesce(f.smoke_passed, 0), f.smoke_detail, f.smoke_at`
+
+// scanFile reads fileColumns, with the column before them into first.
 func scanFile(rows *sql.Rows, first *int64) (boxregistry.File, error) {
 	var f boxregistry.File
 	var provenance string
-	var published, smoked sql.NullInt64
-	err := rows.Scan(first, &f.Provider, &f.Architecture, &f.Default, &f.Digest, &f.Size, &f.UnpackedSize, &f.VirtualSize,
-		&f.Firmware, &provenance, &published, &f.Smoke.Passed, &f.Smoke.Detail, &smoked)
+	var created, published, smoked sql.NullInt64
+	err := rows.Scan(first, &f.Provider, &f.Architecture, &f.Default, &f.Digest, &f.URL, &f.Declared.Type, &f.Declared.Hex, &f.Size,
+		&f.UnpackedSize, &f.VirtualSize, &f.Firmware, &provenance, &created, &published, &f.Smoke.Passed, &f.Smoke.Detail, &smoked)
 	f.Provenance = json.RawMessage(provenance)
-	f.Published, f.Smoke.At = fromMicros(published), fromMicros(smoked)
+	f.Created, f.Published, f.Smoke.At = fromMicros(created), fromMicros(published), fromMicros(smoked)
 	return f, err
 }
 
@@ -106,58 +129,6 @@ func each(rows *sql.Rows, err error, scan func() error) error {
 		}
 	}
 	return rows.Err()
-}
-
-// List returns the boxes that q asks for, and how many there are without its limit.
-func (r *Registry) List(ctx context.Context, q boxregistry.ListQuery) (list []boxregistry.Summary, total int, err error) {
-	pattern := "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(q.Search) + "%"
-	order := `b.org, b.name`
-	if q.NewestFirst {
-		order = `b.updated_at DESC, b.id DESC`
-	}
-	err = readTx(ctx, r.db.R, func(tx *sql.Tx) error {
-		row := tx.QueryRowContext(ctx, `SELECT count(*) FROM boxes b WHERE `+listFilter, pattern)
-		if err := row.Scan(&total); err != nil {
-			return err
-		}
-		rows, err := tx.QueryContext(ctx, listQuery+` ORDER BY `+order+` LIMIT ? OFFSET ?`, pattern, q.Limit, q.Offset)
-		return each(rows, err, func() error {
-			s, err := scanSummary(rows)
-			list = append(list, s)
-			return err
-		})
-	})
-	return list, total, err
-}
-
-const listFilter = `(b.org || '/' || b.name || ' ' || b.short_description) LIKE ? ESCAPE '\'`
-
-const listQuery = `SELECT b.org, b.name, b.short_description, b.updated_at, coalesce(v.number, ''),
-	coalesce((SELECT group_concat(provider) FROM (SELECT DISTINCT provider FROM box_files WHERE version_id = v.id ORDER BY provider)), ''),
-	coalesce((SELECT sum(size) FROM box_files WHERE version_id = v.id), 0)
-	FROM boxes b LEFT JOIN box_versions v ON v.id =
-		(SELECT id FROM box_versions WHERE box_id = b.id AND state = 'released' ORDER BY sort_key DESC LIMIT 1)
-	WHERE ` + listFilter
-
-func scanSummary(rows *sql.Rows) (boxregistry.Summary, error) {
-	var s boxregistry.Summary
-	var org, name, number, providers string
-	var updated sql.NullInt64
-	if err := rows.Scan(&org, &name, &s.ShortDescription, &updated, &number, &providers, &s.Size); err != nil {
-		return s, err
-	}
-	s.Updated = fromMicros(updated)
-	for p := range strings.SplitSeq(providers, ",") {
-		if p != "" {
-			s.Providers = append(s.Providers, boxregistry.Provider(p))
-		}
-	}
-	var nameErr, versionErr error
-	s.Name, nameErr = boxregistry.ParseName(org + "/" + name)
-	if number != "" {
-		s.Newest, versionErr = boxregistry.ParseVersion(number)
-	}
-	return s, errors.Join(nameErr, versionErr)
 }
 
 // Resolve finds the file of the highest released version that meets the requirement and has one for the provider and

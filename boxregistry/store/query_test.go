@@ -46,7 +46,7 @@ func TestList(t *testing.T) {
 	}{
 		{boxregistry.ListQuery{Limit: 10}, "lab/100_x lab/alma lab/rocky ops/deb", 4},
 		{boxregistry.ListQuery{Limit: 2, Offset: 1}, "lab/alma lab/rocky", 4},
-		{boxregistry.ListQuery{Limit: 2, NewestFirst: true}, "lab/alma lab/rocky", 4},
+		{boxregistry.ListQuery{Limit: 2, Sort: boxregistry.ByUpdated}, "lab/alma lab/rocky", 4},
 		{boxregistry.ListQuery{Limit: 10, Search: "S/DE"}, "ops/deb", 1},
 		{boxregistry.ListQuery{Limit: 10, Search: "%"}, "", 0},
 		{boxregistry.ListQuery{Limit: 10, Search: "_"}, "lab/100_x", 1},
@@ -98,7 +98,7 @@ func TestResolve(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.released("ops/deb 2.0 libvirt/amd64", "2 revoked")
-	if err := b.Revoke(t.Context(), name("ops/deb"), version("2.0")); err != nil {
+	if err := b.Revoke(t.Context(), name("ops/deb"), version("2.0"), ""); err != nil {
 		t.Fatal(err)
 	}
 	b.add("ops/deb 3.0 libvirt/amd64", "3 draft")

@@ -13,6 +13,7 @@ import (
 	"embed"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
@@ -25,18 +26,31 @@ var migrations embed.FS
 
 // Registry is the registry in one database and one blob store. Its methods may be called from several goroutines.
 type Registry struct {
-	db    *sqlitedb.DB
-	blobs blob.Store
-	now   func() time.Time
+	db       *sqlitedb.DB
+	blobs    blob.Store
+	now      func() time.Time
+	auditor  Auditor
+	revision atomic.Uint64
+}
+
+// Auditor keeps the record of who changed what. Record writes into the transaction of the change, so that there is no
+// change without a record and no record without its change; who did it is in ctx.
+type Auditor interface {
+	Record(ctx context.Context, tx *sql.Tx, action, subject, detail string) error
 }
 
 // New brings the registry's tables up to date and returns the registry. The caller keeps db and blobs and closes them.
-func New(ctx context.Context, db *sqlitedb.DB, blobs blob.Store) (*Registry, error) {
+// With a nil auditor nothing is recorded.
+func New(ctx context.Context, db *sqlitedb.DB, blobs blob.Store, auditor Auditor) (*Registry, error) {
 	if err := sqlitedb.Migrate(ctx, db, migrations, "boxregistry_schema"); err != nil {
 		return nil, err
 	}
-	return &Registry{db: db, blobs: blobs, now: time.Now}, nil
+	return &Registry{db: db, blobs: blobs, now: time.Now, auditor: auditor}, nil
 }
+
+// Revision changes with every change of the registry's rows, downloads excepted, so that what was rendered from them can
+// be kept until then. Read it before the rows.
+func (r *Registry) Revision() uint64 { return r.revision.Load() }
 
 // OpenWriter begins a new box file: write it, Commit it, put the digest and size that Commit returns into a
 // Publication. The caller must Close the writer.

@@ -23,7 +23,7 @@ func TestReleaseAndRevoke(t *testing.T) {
 		}
 	}
 	b.add("ops/deb 1.0 libvirt/amd64", "one")
-	if err := b.Revoke(t.Context(), deb, one); !errors.Is(err, boxregistry.ErrNotReleased) {
+	if err := b.Revoke(t.Context(), deb, one, ""); !errors.Is(err, boxregistry.ErrNotReleased) {
 		t.Errorf("revoke of a draft: %v, want ErrNotReleased", err)
 	}
 	if n := len(b.box("ops/deb").Visible()); n != 0 {
@@ -39,7 +39,7 @@ func TestReleaseAndRevoke(t *testing.T) {
 		t.Errorf("after release: %+v", rel)
 	}
 	for range 2 {
-		if err := b.Revoke(t.Context(), deb, one); err != nil {
+		if err := b.Revoke(t.Context(), deb, one, ""); err != nil {
 			t.Errorf("revoke: %v", err)
 		}
 	}
@@ -129,7 +129,7 @@ func TestTriggers(t *testing.T) {
 	if err := try(t, b, "UPDATE box_versions SET state = 'released', released_at = 1 WHERE number = '2.0'"); !sqlitedb.IsConstraint(err) {
 		t.Errorf("a version without a file was released: %v", err)
 	}
-	if err := b.Revoke(t.Context(), name("ops/deb"), version("1.0")); err != nil {
+	if err := b.Revoke(t.Context(), name("ops/deb"), version("1.0"), ""); err != nil {
 		t.Fatal(err)
 	}
 	exec(t, b, "DELETE FROM box_files WHERE version_id = "+one) // a purge may follow

@@ -109,7 +109,7 @@ func TestCatalogShowsReleasedVersionsOnly(t *testing.T) {
 	b.release("ops/deb", "1.9", "libvirt/amd64")
 	b.release("ops/deb", "1.10", "virtualbox/amd64", "libvirt/amd64")
 	b.release("ops/deb", "2.0", "libvirt/amd64")
-	if err := b.Revoke(t.Context(), must(boxregistry.ParseName("ops/deb")), must(boxregistry.ParseVersion("2.0"))); err != nil {
+	if err := b.Revoke(t.Context(), must(boxregistry.ParseName("ops/deb")), must(boxregistry.ParseVersion("2.0")), ""); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := list(b.catalogOf("/ops/deb")), "1.10: libvirt/amd64* virtualbox/amd64* | 1.9: libvirt/amd64*"; got != want {

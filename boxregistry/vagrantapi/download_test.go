@@ -100,7 +100,7 @@ func TestMissingFiles(t *testing.T) {
 	b, forever, _ := withFile(t, nil)
 	b.draft("ops/deb", "2.0", "libvirt/amd64")
 	b.release("ops/deb", "3.0", "libvirt/amd64")
-	if err := b.Revoke(t.Context(), must(boxregistry.ParseName("ops/deb")), must(boxregistry.ParseVersion("3.0"))); err != nil {
+	if err := b.Revoke(t.Context(), must(boxregistry.ParseName("ops/deb")), must(boxregistry.ParseVersion("3.0")), ""); err != nil {
 		t.Fatal(err)
 	}
 	digest := filepath.Base(filepath.Dir(forever))

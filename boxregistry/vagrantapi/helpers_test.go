@@ -50,7 +50,7 @@ func setup(t *testing.T, o Options, wrap func(http.Handler) http.Handler) *bundl
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b.Registry, err = store.New(t.Context(), db, blobs); err != nil {
+	if b.Registry, err = store.New(t.Context(), db, blobs, nil); err != nil {
 		t.Fatal(err)
 	}
 	o.Logger = slog.New(slog.NewTextHandler(b.log, nil))

@@ -22,7 +22,7 @@ type Registry interface {
 	OpenWriter(ctx context.Context) (blob.Writer, error)
 	OpenBlob(ctx context.Context, d blob.Digest) (io.ReadSeekCloser, blob.Info, error)
 	Publish(ctx context.Context, p boxregistry.Publication) error
-	Release(ctx context.Context, name boxregistry.Name, v boxregistry.Version) error
+	Release(ctx context.Context, name boxregistry.Name, v boxregistry.Version, channels ...boxregistry.Channel) error
 	SetSmoke(ctx context.Context, name boxregistry.Name, v boxregistry.Version, p boxregistry.Provider, a boxregistry.Architecture, s boxregistry.Smoke) error
 	Resolve(ctx context.Context, name boxregistry.Name, r boxregistry.Requirement, p boxregistry.Provider, a boxregistry.Architecture) (boxregistry.Resolved, error)
 }

@@ -1,0 +1,143 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/boxkiln/boxkiln/boxregistry"
+)
+
+// Declare makes the place of a file in a draft that is there, without bytes: as Vagrant Cloud's clients do before they upload.
+// With a URL in f the file is complete, and somebody else keeps it. Errors: ErrNotFound, ErrExists, ErrImmutable,
+// ErrArchitectureMix, *InvalidNameError.
+func (r *Registry) Declare(ctx context.Context, name boxregistry.Name, v boxregistry.Version, f boxregistry.File) error {
+	f.Digest, f.Size = "", 0
+	p := boxregistry.Publication{Box: name, Version: v, File: f}
+	if err := validate(p); err != nil {
+		return err
+	}
+	return r.change(ctx, "declare a file of", name, v, func(t transaction, row versionRow) error {
+		if err := draftOnly(row); err != nil {
+			return err
+		}
+		s, err := t.slot(ctx, p)
+		if err != nil {
+			return err
+		}
+		if s.file != 0 {
+			return fmt.Errorf("%w: %s/%s", boxregistry.ErrExists, f.Provider, f.Architecture)
+		}
+		return t.putFile(ctx, s, f)
+	})
+}
+
+func draftOnly(row versionRow) error {
+	switch row.state {
+	case boxregistry.Draft:
+		return nil
+	case boxregistry.Released:
+		return fmt.Errorf("%w: it is released; publish under another number", boxregistry.ErrImmutable)
+	}
+	return fmt.Errorf("%w: it was revoked; publish under another number", boxregistry.ErrImmutable)
+}
+
+// EditFile changes what a maker says of a file of a draft as edit leaves it: URL, Declared, Default, and its provider and
+// architecture. Bytes that are stored stay, unless the file goes elsewhere by a URL. Errors: ErrNotFound, ErrExists,
+// ErrImmutable, ErrArchitectureMix, what edit returns.
+func (r *Registry) EditFile(ctx context.Context, name boxregistry.Name, v boxregistry.Version, p boxregistry.Provider,
+	a boxregistry.Architecture, edit func(*boxregistry.File) error) error {
+	return r.change(ctx, "change a file of", name, v, func(t transaction, row versionRow) error {
+		if err := draftOnly(row); err != nil {
+			return err
+		}
+		id, f, err := t.file(ctx, row.id, p, a)
+		if err == nil {
+			err = edit(&f)
+		}
+		if err != nil {
+			return err
+		}
+		pub := boxregistry.Publication{Box: name, Version: v, File: f, Replace: true}
+		if err := validate(pub); err != nil {
+			return err
+		}
+		if f.URL != "" {
+			f.Digest, f.Size = "", 0
+		}
+		if f.Provider != p || f.Architecture != a {
+			if err := t.freeSlot(ctx, row, f); err != nil {
+				return err
+			}
+		}
+		return t.putFile(ctx, slot{box: row.box, version: row.id, file: id}, f)
+	})
+}
+
+func (t transaction) freeSlot(ctx context.Context, row versionRow, f boxregistry.File) error {
+	if _, _, err := t.file(ctx, row.id, f.Provider, f.Architecture); err == nil {
+		return fmt.Errorf("%w: %s/%s", boxregistry.ErrExists, f.Provider, f.Architecture)
+	} else if !errors.Is(err, boxregistry.ErrNotFound) {
+		return err
+	}
+	return t.architectures(ctx, row.box, f)
+}
+
+// file reads one file of a version.
+func (t transaction) file(ctx context.Context, version int64, p boxregistry.Provider, a boxregistry.Architecture) (id int64, f boxregistry.File, err error) {
+	rows, err := t.QueryContext(ctx, `SELECT f.id, `+fileColumns+` FROM box_files f WHERE version_id = ? AND provider = ? AND architecture = ?`,
+		version, string(p), string(a))
+	found := false
+	err = each(rows, err, func() (err error) {
+		found = true
+		f, err = scanFile(rows, &id)
+		return err
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("%w: it has no file for %s/%s", boxregistry.ErrNotFound, p, a)
+	}
+	return id, f, err
+}
+
+// DeleteFile takes a file out of a draft; its bytes are collected later. The default goes to the first architecture that is
+// left. Errors: ErrNotFound, ErrImmutable.
+func (r *Registry) DeleteFile(ctx context.Context, name boxregistry.Name, v boxregistry.Version, p boxregistry.Provider, a boxregistry.Architecture) error {
+	return r.change(ctx, "delete a file of", name, v, func(t transaction, row versionRow) error {
+		if err := draftOnly(row); err != nil {
+			return err
+		}
+		id, f, err := t.file(ctx, row.id, p, a)
+		if err != nil {
+			return err
+		}
+		if _, err := t.ExecContext(ctx, `DELETE FROM box_files WHERE id = ?`, id); err != nil || !f.Default {
+			return err
+		}
+		_, err = t.ExecContext(ctx, `UPDATE box_files SET is_default = 1 WHERE id =
+			(SELECT id FROM box_files WHERE version_id = ? AND provider = ? ORDER BY architecture LIMIT 1)`, row.id, string(p))
+		return err
+	})
+}
+
+// dropUndelivered takes files out of a draft that were declared and never came: what is released is whole.
+func (t transaction) dropUndelivered(ctx context.Context, version int64) error {
+	rows, err := t.QueryContext(ctx, `DELETE FROM box_files WHERE version_id = ? AND digest = '' AND url = '' RETURNING provider, is_default`, version)
+	var orphaned []string
+	err = each(rows, err, func() error {
+		var provider string
+		var isDefault bool
+		err := rows.Scan(&provider, &isDefault)
+		if isDefault {
+			orphaned = append(orphaned, provider)
+		}
+		return err
+	})
+	for _, provider := range orphaned {
+		if err != nil {
+			return err
+		}
+		_, err = t.ExecContext(ctx, `UPDATE box_files SET is_default = 1 WHERE id =
+			(SELECT id FROM box_files WHERE version_id = ? AND provider = ? ORDER BY architecture LIMIT 1)`, version, provider)
+	}
+	return err
+}
