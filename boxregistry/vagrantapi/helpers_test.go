@@ -155,8 +155,8 @@ func (b *bundle) catalogOf(path string, headers ...string) catalog {
 	return c
 }
 
-// list writes a catalog shortly: "1.1: libvirt/amd64* | 1.0: ...".
-func list(c catalog) string {
+// inShort writes a catalog shortly: "1.1: libvirt/amd64* | 1.0: ...".
+func inShort(c catalog) string {
 	var versions []string
 	for _, v := range c.Versions {
 		s := v.Version + ":"

@@ -1,0 +1,70 @@
+package vagrantapi
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/boxkiln/boxkiln/internal/auth"
+)
+
+// Vagrant sends the password of a URL with the request for a catalog but not with that for the box (hashicorp/vagrant#8488),
+// and a token only when the environment says so. So the URLs in the catalog of a private box carry a proof themselves. It
+// is the same for a whole period, because Vagrant resumes a download only under the URL that it began with, and it holds
+// for the token that asked for the catalog: when that is revoked or loses its rights, the URL ends.
+const (
+	signPeriod = 30 * 24 * time.Hour
+	signGrace  = 48 * time.Hour // how long a URL works after its period
+)
+
+// signer makes and checks the proofs: "TOKEN.PERIOD.MAC", the number of the token, the number of the period, and an HMAC of both
+// and the path.
+type signer struct {
+	key []byte
+	who Principals
+	now func() time.Time
+}
+
+// ready tells whether URLs can be signed for somebody.
+func (s signer) ready(p auth.Principal) bool { return len(s.key) > 0 && s.who != nil && p.Token != 0 }
+
+// period is the number of the present one.
+func (s signer) period() int64 { return s.now().Unix() / int64(signPeriod/time.Second) }
+
+func periodEnd(period int64) time.Time {
+	return time.Unix((period+1)*int64(signPeriod/time.Second), 0)
+}
+
+// sign is the path under which the holder of a token gets what is at path.
+func (s signer) sign(token, period int64, path string) string {
+	return fmt.Sprintf("/dl/%d.%d.%s%s", token, period, s.mac(token, period, path), path)
+}
+
+func (s signer) mac(token, period int64, path string) string {
+	mac := hmac.New(sha256.New, s.key)
+	fmt.Fprintf(mac, "%d\n%d\n%s", token, period, path)
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// check returns who signed for a path, or auth.ErrRefused.
+func (s signer) check(ctx context.Context, signature, path string) (auth.Principal, error) {
+	if len(s.key) == 0 || s.who == nil {
+		return auth.Principal{}, auth.ErrRefused
+	}
+	parts := strings.SplitN(signature, ".", 3)
+	if len(parts) != 3 {
+		return auth.Principal{}, auth.ErrRefused
+	}
+	token, tokenErr := strconv.ParseInt(parts[0], 10, 64)
+	period, periodErr := strconv.ParseInt(parts[1], 10, 64)
+	genuine := hmac.Equal([]byte(parts[2]), []byte(s.mac(token, period, path)))
+	if tokenErr != nil || periodErr != nil || !genuine || s.now().After(periodEnd(period).Add(signGrace)) {
+		return auth.Principal{}, auth.ErrRefused
+	}
+	return s.who.Principal(ctx, token)
+}
