@@ -66,7 +66,7 @@ func (r *Registry) EditFile(ctx context.Context, name boxregistry.Name, v boxreg
 			f.Digest, f.Size = "", 0
 		}
 		if f.Provider != p || f.Architecture != a {
-			if err := t.freeSlot(ctx, row, f); err != nil {
+			if err := t.freeSlot(ctx, row, id, f); err != nil {
 				return err
 			}
 		}
@@ -74,13 +74,13 @@ func (r *Registry) EditFile(ctx context.Context, name boxregistry.Name, v boxreg
 	})
 }
 
-func (t transaction) freeSlot(ctx context.Context, row versionRow, f boxregistry.File) error {
+func (t transaction) freeSlot(ctx context.Context, row versionRow, moved int64, f boxregistry.File) error {
 	if _, _, err := t.file(ctx, row.id, f.Provider, f.Architecture); err == nil {
 		return fmt.Errorf("%w: %s/%s", boxregistry.ErrExists, f.Provider, f.Architecture)
 	} else if !errors.Is(err, boxregistry.ErrNotFound) {
 		return err
 	}
-	return t.architectures(ctx, row.box, f)
+	return t.architectures(ctx, row.box, moved, f)
 }
 
 // file reads one file of a version.

@@ -118,7 +118,7 @@ func (t transaction) slot(ctx context.Context, p boxregistry.Publication) (slot,
 		return s, err
 	}
 	s.box, s.revive = row.id, row.deleted
-	if err := t.architectures(ctx, s.box, p.File); err != nil {
+	if err := t.architectures(ctx, s.box, 0, p.File); err != nil {
 		return s, err
 	}
 	return s, t.versionSlot(ctx, p, &s)
@@ -158,12 +158,13 @@ func (t transaction) immutable(ctx context.Context, box int64, number string, st
 	return fmt.Errorf("%w: version %s is %s; publish under a number above %s", boxregistry.ErrImmutable, number, state, highest)
 }
 
-// architectures refuses the mixture that makes Vagrant 2.4.0 choose an old version (hashicorp/vagrant#13274).
-func (t transaction) architectures(ctx context.Context, box int64, f boxregistry.File) error {
+// architectures refuses the mixture that makes Vagrant 2.4.0 choose an old version (hashicorp/vagrant#13274). The file of
+// the id moved is about to leave its place, and does not count.
+func (t transaction) architectures(ctx context.Context, box, moved int64, f boxregistry.File) error {
 	var other string
 	row := t.QueryRowContext(ctx, `SELECT f.architecture FROM box_files f JOIN box_versions v ON v.id = f.version_id
-		WHERE v.box_id = ?1 AND f.provider = ?2 AND v.state <> 'revoked' AND (f.architecture = 'unknown') <> (?3 = 'unknown') LIMIT 1`,
-		box, string(f.Provider), string(f.Architecture))
+		WHERE v.box_id = ?1 AND f.provider = ?2 AND v.state <> 'revoked' AND (f.architecture = 'unknown') <> (?3 = 'unknown')
+		AND f.id <> ?4 LIMIT 1`, box, string(f.Provider), string(f.Architecture), moved)
 	switch err := row.Scan(&other); {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha1"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -29,6 +30,12 @@ func fakeBox(t *testing.T, note string) string {
 	tarball := tar.NewWriter(zip)
 	image := make([]byte, 64<<10) // random, so that the box is large enough to be cut in two
 	_, _ = rand.Read(image)
+	clear(image[:112]) // but for the header of a qcow2 image of 1 GiB
+	copy(image, "QFI\xfb")
+	binary.BigEndian.PutUint32(image[4:], 3)
+	binary.BigEndian.PutUint32(image[20:], 16)
+	binary.BigEndian.PutUint64(image[24:], 1<<30)
+	binary.BigEndian.PutUint32(image[100:], 104)
 	for _, f := range []struct{ name, content string }{
 		{"metadata.json", `{"provider":"libvirt","format":"qcow2","virtual_size":1,"architecture":"amd64"}`},
 		{"Vagrantfile", "# " + note + "\n"},
