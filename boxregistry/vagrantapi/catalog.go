@@ -114,7 +114,7 @@ type page struct {
 	body    []byte
 }
 
-// key reads what was asked for. "/org/box@candidate" names the channel in the name, and "/org/box?channel=candidate" beside it,
+// key reads what was asked for. "/org/box~candidate" names the channel in the name, and "/org/box?channel=candidate" beside it,
 // for those who have the name in their Vagrantfile and give a URL.
 func (a *API) key(c *gin.Context) (catalogKey, error) {
 	name, channel, err := named(c)

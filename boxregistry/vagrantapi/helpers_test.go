@@ -30,12 +30,13 @@ func TestMain(m *testing.M) {
 // bundle is a registry with the real stores behind a real server.
 type bundle struct {
 	*store.Registry
-	t     *testing.T
-	dir   string // of the blobs
-	url   string
-	api   *API
-	log   *strings.Builder // errors that the API logged
-	blobs blob.Store
+	t       *testing.T
+	dir     string // of the blobs
+	url     string
+	api     *API
+	log     *strings.Builder // errors that the API logged
+	blobs   blob.Store
+	handler http.Handler // what the server serves
 }
 
 // setup serves a registry; wrap, when it is not nil, stands between the network and the API.
@@ -67,6 +68,7 @@ func setup(t *testing.T, o Options, wrap func(http.Handler) http.Handler) *bundl
 	if wrap != nil {
 		handler = wrap(handler)
 	}
+	b.handler = handler
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	b.url = server.URL

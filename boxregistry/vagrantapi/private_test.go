@@ -57,7 +57,7 @@ func TestPrivateBoxesLookMissing(t *testing.T) {
 	c, _ := privateCloud(t)
 	file := "/boxes/shut/versions/1.0/providers/libvirt"
 	for _, token := range []string{"", "stale", foreign} {
-		for _, path := range []string{"/ops/shut", "/api/v2/vagrant/ops/shut", "/ops/shut@candidate", "/ops" + file + ".box", "/ops" + file + "/amd64/vagrant.box", "/api/v2/box/ops/shut", "/api/v1/box/ops/shut/version/1.0"} {
+		for _, path := range []string{"/ops/shut", "/api/v2/vagrant/ops/shut", "/ops/shut~candidate", "/ops" + file + ".box", "/ops" + file + "/amd64/vagrant.box", "/api/v2/box/ops/shut", "/api/v1/box/ops/shut/version/1.0"} {
 			for _, method := range reading {
 				there := c.ask(method, path, "Authorization: Bearer "+token)
 				gone := c.ask(method, strings.ReplaceAll(path, "shut", "none"), "Authorization: Bearer "+token)

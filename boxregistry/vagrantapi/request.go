@@ -85,7 +85,7 @@ func (a *API) editor() (Editor, error) {
 	return a.o.Editor, needs(a.o.Editor != nil, "the part that changes boxes")
 }
 
-// target is a box that a path names, with the channel that is in its name: "org/box@candidate" is the box as those see it who
+// target is a box that a path names, with the channel that is in its name: "org/box~candidate" is the box as those see it who
 // follow that channel, and what is released under that name goes there.
 type target struct {
 	boxregistry.Box

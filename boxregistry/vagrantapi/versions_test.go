@@ -98,19 +98,19 @@ func TestReleaseNeedsWholeFiles(t *testing.T) {
 func TestChannels(t *testing.T) {
 	t.Parallel()
 	c := draftCloud(t)
-	const candidate = "/api/v2/box/ops/deb@candidate"
-	if o := c.want(writer, "GET", candidate, ""); o["tag"] != "ops/deb@candidate" || o["name"] != "deb@candidate" || o.get("versions.0.release_url") != c.url+candidate+"/version/1.0/release" {
+	const candidate = "/api/v2/box/ops/deb~candidate"
+	if o := c.want(writer, "GET", candidate, ""); o["tag"] != "ops/deb~candidate" || o["name"] != "deb~candidate" || o.get("versions.0.release_url") != c.url+candidate+"/version/1.0/release" {
 		t.Errorf("%v", o)
 	}
 	c.want(writer, "PUT", candidate+"/version/1.0/release", "")
 	c.refused(422, "already been released", writer, "PUT", candidate+"/version/1.0/release", "")
 	for path, want := range map[string]string{
-		"/ops/deb": "", "/ops/deb@candidate": "1.0: libvirt/amd64*", "/ops/deb?channel=candidate": "1.0: libvirt/amd64*",
-		"/api/v2/vagrant/ops/deb@candidate": "1.0: libvirt/amd64*", "/ops/deb@other": "", "/ops/deb?channel=": "", "/ops/deb@stable": "",
+		"/ops/deb": "", "/ops/deb~candidate": "1.0: libvirt/amd64*", "/ops/deb?channel=candidate": "1.0: libvirt/amd64*",
+		"/api/v2/vagrant/ops/deb~candidate": "1.0: libvirt/amd64*", "/ops/deb~other": "", "/ops/deb?channel=": "", "/ops/deb~stable": "",
 	} {
 		catalog := c.catalogOf(path)
 		name := strings.Split(strings.TrimPrefix(strings.TrimPrefix(path, "/api/v2/vagrant"), "/"), "?")[0]
-		if name == "ops/deb@stable" {
+		if name == "ops/deb~stable" {
 			name = "ops/deb"
 		}
 		if got := inShort(catalog); got != want || catalog.Name != name {
@@ -124,10 +124,10 @@ func TestChannels(t *testing.T) {
 	if got := inShort(c.catalogOf("/ops/deb")); got != "1.0: libvirt/amd64*" {
 		t.Errorf("after the promotion stable has %q", got)
 	}
-	if got := inShort(c.catalogOf("/ops/deb@candidate")); got != "1.0: libvirt/amd64*" {
+	if got := inShort(c.catalogOf("/ops/deb~candidate")); got != "1.0: libvirt/amd64*" {
 		t.Errorf("after the promotion the candidates are %q: stable ones are among them", got)
 	}
-	for _, path := range []string{"/ops/deb@", "/ops/deb@A", "/ops/deb@a/b", "/ops/deb@a@b", "/ops/deb?channel=..%2f"} {
+	for _, path := range []string{"/ops/deb~", "/ops/deb~A", "/ops/deb~a/b", "/ops/deb~a~b", "/ops/deb@candidate", "/ops/deb?channel=..%2f"} {
 		if a := c.ask("GET", path); a.status != 404 {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
 		}
