@@ -27,6 +27,8 @@ var (
 	ErrBusy = errors.New("another upload of it runs")
 	// ErrLastChannel says that a released version is always in a channel; who wants to hide it revokes it.
 	ErrLastChannel = errors.New("a released version stays in its last channel; revoke it to hide it")
+	// ErrTooLarge says that a box is larger than this registry takes.
+	ErrTooLarge = errors.New("larger than this registry takes")
 )
 
 // InvalidNameError says that a name, version or requirement is written in a way that Vagrant could not use.

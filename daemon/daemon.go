@@ -20,6 +20,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
+	"github.com/boxkiln/boxkiln/boxregistry/vagrantapi"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
@@ -44,6 +45,8 @@ type Config struct {
 	BaseURL boxregistry.BaseURL
 	// InsecureHTTP permits a Listen address that is not loopback: there is no TLS of our own.
 	InsecureHTTP bool
+	// NoAutoCreate keeps Packer from making the boxes that it asks for; see vagrantapi.Options.
+	NoAutoCreate bool
 	// SocketGroup may use the socket besides the daemon's own user; empty for nobody.
 	SocketGroup string
 	Budget      queue.Budget
@@ -73,6 +76,7 @@ type Daemon struct {
 	db       *sqlitedb.DB
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
+	vagrant  *vagrantapi.API
 	media    *iso.Cache
 	builds   *Builds
 	kept     *checkpoint.Store
@@ -228,6 +232,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.queue.Run(queueCtx) })
 	g.Go(func() error { return d.upkeep(gctx) })
+	g.Go(func() error { return d.vagrant.Run(gctx) })
 	for _, s := range servers {
 		g.Go(s.serve)
 	}
@@ -240,7 +245,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	if d.cfg.Ready != nil {
 		d.cfg.Ready(tcpAddress(servers))
 	}
-	return g.Wait()
+	return errors.Join(g.Wait(), d.vagrant.Flush(context.WithoutCancel(ctx)))
 }
 
 // Retire waits until no build runs and none waits, and then takes no more: the daemon can end without losing one.

@@ -13,10 +13,12 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/vagrantapi"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/internal/layout"
+	"github.com/boxkiln/boxkiln/web"
 )
 
 // server is one listener with its HTTP server.
@@ -144,6 +146,7 @@ func (d *Daemon) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	d.vagrant = d.vagrantAPI(pages)
 	door := api.Door{
 		Tokens: d.tokens,
 		API: &api.Server{
@@ -152,9 +155,18 @@ func (d *Daemon) handler() (http.Handler, error) {
 		},
 		Others: []api.Routes{
 			pages,
-			vagrantapi.New(d.registry, vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}),
+			d.vagrant,
 		},
 		NotFound: pages.NotFound,
 	}
 	return vagrantapi.CollapseSlashes(door.Handler()), nil
+}
+
+// vagrantAPI is the registry as the clients of Vagrant Cloud know it.
+func (d *Daemon) vagrantAPI(pages *web.Site) *vagrantapi.API {
+	return vagrantapi.New(d.registry, vagrantapi.Options{
+		BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log, Now: d.cfg.Now,
+		Editor: d.registry, Downloads: d.registry, Revision: func(boxregistry.Name) uint64 { return d.registry.Revision() },
+		SignKey: d.builds.vault.links, NoAutoCreate: d.cfg.NoAutoCreate,
+	})
 }

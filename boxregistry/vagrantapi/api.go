@@ -83,7 +83,7 @@ type Uploads interface {
 	// Put takes the whole file. size is the Content-Length, -1 when not known. The bytes are hashed, inspected and published; the
 	// same bytes again, also after the version was released with them, are no error. A file declared for an unknown
 	// architecture goes to the one that the box names. Errors: boxregistry.ErrNotFound for a secret that is unknown or
-	// expired, boxfile.ErrInvalid, boxregistry.ErrChecksum, ErrImmutable, ErrBusy, blob.ErrNoSpace.
+	// expired, boxfile.ErrInvalid, boxregistry.ErrChecksum, ErrImmutable, ErrBusy, ErrTooLarge, blob.ErrNoSpace.
 	Put(ctx context.Context, secret string, size int64, body io.Reader) (boxregistry.File, error)
 	// Done says whether the bytes of a secret have come, or boxregistry.ErrNotFound.
 	Done(ctx context.Context, secret string) (bool, error)

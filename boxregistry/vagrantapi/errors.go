@@ -74,6 +74,7 @@ var statuses = []struct {
 	{boxregistry.ErrChecksum, http.StatusUnprocessableEntity},
 	{boxfile.ErrInvalid, http.StatusUnprocessableEntity},
 	{boxregistry.ErrBusy, http.StatusConflict},
+	{boxregistry.ErrTooLarge, http.StatusRequestEntityTooLarge},
 	{blob.ErrNoSpace, http.StatusInsufficientStorage},
 }
 

@@ -87,14 +87,13 @@ func (a *API) createProvider(r request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := boxregistry.File{Provider: provider, Architecture: boxregistry.UnknownArchitecture}
 	if old, ok := slot(rel, provider, body.Architecture); ok {
-		if old.Digest != "" {
-			return nil, fmt.Errorf("version %s: %w: the file of %s/%s; delete that one first, or choose another version",
-				rel.Version, boxregistry.ErrExists, old.Provider, old.Architecture)
+		if err := redeclarable(t.Name, rel, old); err != nil {
+			return nil, err
 		}
 		return a.editFile(r, t, rel, old, body)
 	}
+	f := boxregistry.File{Provider: provider, Architecture: boxregistry.UnknownArchitecture}
 	if err := body.change(&f); err != nil {
 		return nil, err
 	}
@@ -107,6 +106,18 @@ func (a *API) createProvider(r request) (any, error) {
 		return nil, err
 	}
 	return a.fileAfterwards(r, t, rel.Version, f)
+}
+
+// redeclarable refuses to declare a file again whose bytes are here.
+func redeclarable(name boxregistry.Name, rel boxregistry.Release, old boxregistry.File) error {
+	switch {
+	case old.Digest == "":
+		return nil
+	case rel.State != boxregistry.Draft:
+		return fmt.Errorf("version %s of %s: %w; publish under another number", rel.Version, name, boxregistry.ErrImmutable)
+	}
+	return fmt.Errorf("version %s of %s: %w: the file of %s/%s; delete that one first, or choose another version",
+		rel.Version, name, boxregistry.ErrExists, old.Provider, old.Architecture)
 }
 
 func lower(s string) string { return strings.ToLower(strings.TrimSpace(s)) }

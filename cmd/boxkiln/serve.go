@@ -23,7 +23,7 @@ import (
 // serveOptions are the switches of `boxkiln serve`.
 type serveOptions struct {
 	listen, baseURL, socketGroup string
-	insecure                     bool
+	insecure, noAutoCreate       bool
 	level                        slog.Level
 	budget                       queue.Budget
 	diskGiB, checkpointGiB       int64
@@ -48,6 +48,7 @@ boxes, pages and the API on --listen. A second interrupt ends it at once; what t
 	f.StringVar(&o.baseURL, "base-url", "", "URL under which clients reach the daemon, behind a proxy")
 	f.BoolVar(&o.insecure, "insecure-http", false, "listen without TLS on an address that is not loopback")
 	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the daemon's socket")
+	f.BoolVar(&o.noAutoCreate, "no-auto-create", false, "do not make a box, empty and private, when Packer's vagrant-cloud post-processor asks for one that is missing")
 	f.IntVar(&o.budget.MemoryMiB, "memory-budget", 0, "MiB of memory for running builds; 0 for four fifths of the host's")
 	f.IntVar(&o.budget.CPUs, "cpu-budget", 0, "CPUs for running builds; 0 for twice the host's")
 	f.Int64Var(&o.diskGiB, "disk-budget", 0, "GiB of disk for running builds; 0 for nine tenths of what is free")
@@ -96,7 +97,7 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 		return kiln.Config{}, err
 	}
 	return kiln.Config{
-		Data: data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
+		Data: data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup, NoAutoCreate: o.noAutoCreate,
 		Checkpoints: kiln.CheckpointLimits{Budget: o.checkpointGiB << 30, Keep: o.checkpointKeep, MaxAge: o.cacheMaxAge},
 		Budget:      budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
 	}, nil
