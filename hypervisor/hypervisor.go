@@ -243,6 +243,15 @@ type File struct {
 	Size        int64  `json:"size"`
 	VirtualSize int64  `json:"virtual_size,omitempty"` // of a disk, bytes
 	SHA256      string `json:"sha256,omitempty"`
+	// Box is what the packer knows of a box that it made, whose SHA256 it told too: true of those bytes and no others.
+	Box *Box `json:"box,omitempty"`
+}
+
+// Box describes a Vagrant box.
+type Box struct {
+	Provider     string `json:"provider"`
+	Architecture string `json:"architecture,omitempty"`
+	Unpacked     int64  `json:"unpacked"` // bytes of its entries
 }
 
 // Name is the file as its user knows it: Dest, or else Path.
