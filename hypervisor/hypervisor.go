@@ -216,6 +216,8 @@ type ExportOptions struct {
 	Compress bool   // compressed clusters (qemu-img convert -c)
 	// KeepHoles skips the rewrite that drops unused clusters (Packer's skip_compaction).
 	SkipCompaction bool
+	// Volatile says that the caller syncs the files that it keeps.
+	Volatile bool
 	// Name is the base name of the files: Name, Name-1, Name-2 ... as Packer's qemu builder names them.
 	Name     string
 	Progress func(done, total int64) // may be nil
