@@ -2,15 +2,16 @@ package archtest
 
 // Names of what several rules allow.
 const (
-	inside  = "internal/..." // helpers that know nothing of boxes and builds
-	machine = "hypervisor"   // the port to hypervisors
-	guests  = "provisioners" // the port to guests
-	media   = "iso"          // installation media
-	source  = "template"     // templates
-	boxes   = "boxregistry"  // the domain of boxes
-	bytes   = "boxregistry/blob"
-	boxfile = "boxregistry/boxfile"
-	core    = "daemon/build"
+	inside   = "internal/..." // helpers that know nothing of boxes and builds
+	machine  = "hypervisor"   // the port to hypervisors
+	guests   = "provisioners" // the port to guests
+	media    = "iso"          // installation media
+	source   = "template"     // templates
+	boxes    = "boxregistry"  // the domain of boxes
+	bytes    = "boxregistry/blob"
+	boxfile  = "boxregistry/boxfile"
+	upstream = "boxregistry/upstream" // boxes of elsewhere
+	core     = "daemon/build"
 )
 
 // formats know how bytes are laid out, and no hypervisor.
@@ -44,6 +45,8 @@ func rules() []Rule {
 		{[]string{"boxregistry/blob/..."}, []string{inside, bytes}, "stores of bytes know their port only"},
 		{[]string{boxfile}, list([]string{inside}, formats()), "a box file is made of formats"},
 		{[]string{boxes}, []string{inside, bytes}, "the domain knows digests, but no store and no protocol"},
+		{[]string{upstream}, []string{inside, boxes, boxfile, bytes}, "what reads boxes from elsewhere knows the domain, and no store"},
+		{[]string{"boxregistry/mirror", "boxregistry/static"}, []string{inside, boxes, boxfile, bytes, upstream}, "mirrors and exports know the domain and its sources, and no store"},
 		{[]string{"boxregistry/store", "boxregistry/vagrantapi"}, []string{inside, boxes, boxfile, bytes}, "stores and protocols know the domain, not each other"},
 		{[]string{core}, []string{inside, machine, guests, media, source}, "the core knows ports and values, and does nothing itself"},
 		{[]string{"daemon/pack"}, list([]string{inside, machine, boxfile}, formats()), "packing is about files"},
