@@ -58,7 +58,7 @@ func TestCatalogsOfTheWild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, skipped := c.Box(Reader{}.remoteLocator("https://h/catalog.json"))
+	b, skipped := c.Box(RemoteLocator(Access{}))
 	want := "org/box 1.10: libvirt | 1.0.0: libvirt/amd64 virtualbox"
 	if got := list(Offer{Boxes: []Box{b}}); got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -82,7 +82,7 @@ func FuzzCatalog(f *testing.F) {
 		if err != nil {
 			return
 		}
-		b, _ := c.Box(Reader{}.remoteLocator("https://h/c.json"))
+		b, _ := c.Box(RemoteLocator(Access{}))
 		for i, v := range b.Versions {
 			if i > 0 && v.Number.Compare(b.Versions[i-1].Number) >= 0 || len(v.Files) == 0 {
 				t.Fatalf("versions out of order, equal or empty: %+v", b)

@@ -91,7 +91,7 @@ func (r Reader) readURL(ctx context.Context, at string) (Offer, error) {
 		return Offer{}, fmt.Errorf("%w (it is %q)", err, doc.kind)
 	}
 	var offer Offer
-	offer.add(c.Box(r.remoteLocator(at)))
+	offer.add(c.Box(RemoteLocator(r.access(at))))
 	return offer, nil
 }
 
@@ -108,17 +108,6 @@ func (o *Offer) add(b Box, skipped []Skipped) {
 		o.Boxes = append(o.Boxes, b)
 	}
 	o.Skipped = append(o.Skipped, skipped...)
-}
-
-// remoteLocator takes addresses only. A document that came over a network must not make us read files of this machine.
-func (r Reader) remoteLocator(catalog string) Locator {
-	access := r.access(catalog)
-	return func(at string) (Origin, error) {
-		if _, err := parseURL(at); err != nil {
-			return Origin{}, err
-		}
-		return Origin{Kind: AtURL, At: at, Access: access}, nil
-	}
 }
 
 // single offers one box file; its name is chosen by whoever imports it.
@@ -227,4 +216,25 @@ func (c contextReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.r.Read(p)
+}
+
+// Catalog reads the catalog at an address. It is an ErrNoCatalog when something else is there, a *StatusError when the
+// server refuses.
+func (f *Fetcher) Catalog(ctx context.Context, at string, access Access, tell Tell) (Catalog, error) {
+	doc, err := f.document(ctx, at, access, tell)
+	if err != nil {
+		return Catalog{}, err
+	}
+	return ParseCatalog(doc.body)
+}
+
+// RemoteLocator takes addresses only: a catalog that came over a network must not make us read files of this machine.
+// access is the credential for the host of the catalog.
+func RemoteLocator(access Access) Locator {
+	return func(at string) (Origin, error) {
+		if _, err := parseURL(at); err != nil {
+			return Origin{}, err
+		}
+		return Origin{Kind: AtURL, At: at, Access: access}, nil
+	}
 }

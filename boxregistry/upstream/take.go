@@ -93,11 +93,16 @@ func (f *Fetcher) takeDownload(ctx context.Context, file File, to Sink, l boxfil
 	}
 	defer d.Close()
 	taken, err = store(ctx, d, file, to, l)
-	bad := errors.Is(err, boxregistry.ErrChecksum) || errors.Is(err, boxfile.ErrInvalid) || errors.Is(err, errChanged)
+	bad := IsBad(err)
 	if err == nil || bad {
 		err = errors.Join(err, d.Discard())
 	}
 	return taken, bad && (d.Resumed() || errors.Is(err, errChanged)), spaceError(err)
+}
+
+// IsBad tells bytes that are wrong from bytes that did not come: what has arrived of the former is of no use.
+func IsBad(err error) bool {
+	return errors.Is(err, boxregistry.ErrChecksum) || errors.Is(err, boxfile.ErrInvalid) || errors.Is(err, errChanged)
 }
 
 // spaceError makes a full disk under the parts the same error as one under the blobs.
