@@ -46,7 +46,7 @@ func TestMirroredThings(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Digest != f.Digest || list[0].Version.String() != "1.0" || list[0].Source != "md5:x" {
 		t.Errorf("%+v, %v", list, err)
 	}
-	if freed, err := b.Collect(t.Context(), -time.Hour); err != nil || freed != 3 {
+	if freed, err := b.Collect(t.Context(), -365*24*time.Hour); err != nil || freed != 3 {
 		t.Errorf("collected %d bytes, %v; want those of the old file alone", freed, err)
 	}
 	if _, err := b.blobs.Stat(t.Context(), f.Digest); err != nil {

@@ -61,6 +61,7 @@ func rules() []Rule {
 			list(ports, []string{inside, core}),
 			"what the daemon is made of knows the core and the ports",
 		},
+		{[]string{"daemon/imports"}, []string{inside, boxes, boxfile, bytes, upstream, "daemon/wire"}, "imports know where boxes come from and go, and what is said of them"},
 		{[]string{"daemon/queue/queuetest"}, []string{inside, core, "daemon/queue"}, "the suite knows no store"},
 		{[]string{"daemon/client"}, []string{inside, core, "daemon/wire"}, "a client knows what goes over the wire"},
 		{
@@ -79,6 +80,7 @@ func exceptions() []Exception {
 	return []Exception{
 		{core, boxes, "a plan with a wrong name or version of a box is refused before it is queued"},
 		{core, "hypervisor/bootcmd", "so is one whose boot command cannot be typed; the parser is pure"},
+		{"daemon/wire", upstream, "the events of an import go over the wire as they are"},
 		{core, "iso/seedhttp", "a plan holds the seed server's arguments, a plain struct"},
 	}
 }
