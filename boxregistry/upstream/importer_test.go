@@ -318,6 +318,32 @@ func TestImportsUnpackedBoxesAndFiles(t *testing.T) {
 	}
 }
 
+func TestWhatWasTakenBackStaysBack(t *testing.T) {
+	t.Parallel()
+	h := newHub(t)
+	box := boxOf(t, "qemu", "amd64", "x")
+	for _, v := range []string{"1", "2"} {
+		h.has(v, "qemu", "amd64", box, sha(box))
+	}
+	f, _ := testFetcher(t)
+	to := newTarget()
+	if _, err := h.importAll(t.Context(), f, to, Job{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range to.boxes[name("org/box")].Releases {
+		if r.Version.String() == "1" {
+			to.boxes[name("org/box")].Releases[i].State = boxregistry.Revoked
+		} else {
+			to.boxes[name("org/box")].Releases[i].Deleted = time.Now()
+		}
+	}
+	sum, err := h.importAll(t.Context(), f, to, Job{}, nil)
+	all := strings.Join(sum.Skipped, "\n")
+	if err != nil || len(sum.Skipped) != 2 || len(sum.Released) != 0 || !strings.Contains(all, "revoked here") || !strings.Contains(all, "can still be restored") {
+		t.Errorf("%+v, %v", sum, err)
+	}
+}
+
 func TestNamesOfBoxes(t *testing.T) {
 	t.Parallel()
 	one := Offer{Boxes: []Box{{Name: "bare", Versions: []Version{{Number: version("1"), Files: []File{{Provider: "qemu"}}}}}}}

@@ -163,14 +163,16 @@ func (p *Plan) file(v *PlannedVersion, name boxregistry.Name, rel boxregistry.Re
 	what := fmt.Sprintf("%s %s %s", name, v.Number, f)
 	found, same := match(rel, f)
 	switch {
-	case same:
-		v.Here = append(v.Here, f)
 	case !rel.Deleted.IsZero():
 		p.skip(what, fmt.Errorf("%w: version %s", boxregistry.ErrDeleted, rel.Version))
+	case rel.State == boxregistry.Revoked:
+		p.skip(what, fmt.Errorf("%w: it was revoked here", boxregistry.ErrImmutable))
+	case same:
+		v.Here = append(v.Here, f)
 	case found:
 		p.skip(what, fmt.Errorf("%w, with other bytes", boxregistry.ErrExists))
-	case rel.State == boxregistry.Released, rel.State == boxregistry.Revoked:
-		p.skip(what, fmt.Errorf("%w: it is %s here without this file", boxregistry.ErrImmutable, rel.State))
+	case rel.State == boxregistry.Released:
+		p.skip(what, fmt.Errorf("%w: it is released here without this file", boxregistry.ErrImmutable))
 	default:
 		v.Coming = append(v.Coming, f)
 	}
