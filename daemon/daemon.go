@@ -249,8 +249,14 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Retire waits until no build runs and none waits, and then takes no more: the daemon can end without losing one.
-func (d *Daemon) Retire(ctx context.Context) error { return d.builds.retire(ctx) }
+// Retire waits until no build and no import runs and none waits, and then takes no more: the daemon can end without losing
+// one.
+func (d *Daemon) Retire(ctx context.Context) error {
+	if err := d.moveIn.imports.Retire(ctx); err != nil {
+		return err
+	}
+	return d.builds.retire(ctx)
+}
 
 // settleTime bounds how long a daemon that ends waits for the checkpoints of its last builds.
 const settleTime = time.Minute

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -151,4 +153,45 @@ func requireTool(t *testing.T, name string) string {
 	}
 	t.Skipf("%v; apt-get install %s to run this test", err, name)
 	return ""
+}
+
+// TestAnInterruptedImport: Ctrl-C ends an import in the daemon, and the same command goes on where it was.
+func TestAnInterruptedImport(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	content, err := os.ReadFile(b.box("web.box", strings.Repeat("large ", 50_000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	half, ranges := make(chan struct{}, 1), make(chan string, 10)
+	var server *httptest.Server
+	server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/ops/web" {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"name":"ops/web","versions":[{"version":"1","providers":[{"name":"qemu","url":%q}]}]}`, server.URL+"/file")
+			return
+		}
+		ranges <- r.Header.Get("Range")
+		w.Header().Set("ETag", `"v1"`)
+		if r.Header.Get("Range") != "" {
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+			return
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		_, _ = w.Write(content[:len(content)/2])
+		_ = http.NewResponseController(w).Flush()
+		half <- struct{}{}
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	run := b.start("box", "import", "--json", server.URL+"/ops/web")
+	<-half
+	run.stdout.await(`"kind":"progress"`)
+	run.cancel()
+	run.wait().wants(t, exitFailed, "run it again to go on")
+	b.run("box", "import", server.URL+"/ops/web").wants(t, exitOK, "ops/web 1: released")
+	<-ranges
+	if second := <-ranges; !strings.HasPrefix(second, "bytes=") {
+		t.Errorf("the second import asked for the range %q", second)
+	}
 }

@@ -163,6 +163,28 @@ func TestCloseEndsImports(t *testing.T) {
 	}
 }
 
+func TestRetireWaitsForImports(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	i := b.start(t, admin)
+	<-b.asked
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Retire(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	retired := make(chan error)
+	go func() { retired <- b.Retire(t.Context()) }()
+	close(b.goOn)
+	if err := <-retired; err != nil || must(b.Get(t.Context(), i.ID)).State != wire.ImportDone {
+		t.Error(err)
+	}
+	var refused *wire.Error
+	if _, err := b.Start(t.Context(), admin, wire.ImportRequest{From: b.there.URL}); !errors.As(err, &refused) || refused.Code != wire.CodeStopping {
+		t.Error(err)
+	}
+}
+
 func TestWhoMayImportWhat(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

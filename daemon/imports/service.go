@@ -2,6 +2,7 @@ package imports
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/boxkiln/boxkiln/boxregistry/upstream"
@@ -45,6 +46,32 @@ func (m *Manager) Follow(ctx context.Context, id string, place int64, fn func(ne
 		return err
 	}
 	return j.follow(ctx, place, fn)
+}
+
+// Retire waits until no import runs, and then takes no more: the daemon can end without breaking one off.
+func (m *Manager) Retire(ctx context.Context) error {
+	for {
+		j := m.lastRunning()
+		if j == nil {
+			return nil
+		}
+		if err := j.follow(ctx, math.MaxInt64, func(int64, upstream.Event) error { return nil }); err != nil {
+			return err
+		}
+	}
+}
+
+// lastRunning is an import that runs; when there is none, it takes no more.
+func (m *Manager) lastRunning() *job {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range slices.Backward(m.all) {
+		if j.status().State == wire.ImportRunning {
+			return j
+		}
+	}
+	m.stop(errStopping)
+	return nil
 }
 
 func (m *Manager) find(id string) (*job, error) {
