@@ -63,8 +63,8 @@ type Store interface {
 	// Create begins a new blob. The caller must Close the writer. Bytes may be sent away only while ctx lasts: keep it
 	// as long as the writer.
 	Create(ctx context.Context) (Writer, error)
-	// Open reads a blob from its start; the caller closes it. It returns ErrNotFound. A store that keeps files
-	// returns a bare *os.File, so that an HTTP server can hand it to the kernel.
+	// Open reads a blob from its start; the caller closes it, and keeps ctx until then. It returns ErrNotFound. A store
+	// that keeps files returns a bare *os.File, so that an HTTP server can hand it to the kernel.
 	Open(ctx context.Context, d Digest) (io.ReadSeekCloser, Info, error)
 	// Stat describes a blob or returns ErrNotFound.
 	Stat(ctx context.Context, d Digest) (Info, error)
@@ -106,6 +106,16 @@ type Writer interface {
 	Commit(ctx context.Context, want Digest) (Info, error)
 	// Close throws an uncommitted blob away. After Commit, or a second time, it does nothing.
 	Close() error
+}
+
+// Unchanged tells whether s still holds what the caller saw of a blob. It is for stores, which call it in Expire and
+// Quarantine while no Commit of that digest can go on.
+func Unchanged(ctx context.Context, s Store, seen Info) (bool, error) {
+	now, err := s.Stat(ctx, seen.Digest)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && now.Size == seen.Size && now.Stored.Equal(seen.Stored), err
 }
 
 // Copy streams r into a new blob and commits it when its digest is want (any, when want is empty).

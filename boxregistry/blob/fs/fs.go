@@ -154,14 +154,8 @@ func (s *Store) ifUnchanged(ctx context.Context, seen blob.Info, do func(path st
 		return false, err
 	}
 	defer unlock()
-	now, err := s.Stat(ctx, seen.Digest)
-	switch {
-	case errors.Is(err, blob.ErrNotFound):
-		return false, nil
-	case err != nil:
+	if same, err := blob.Unchanged(ctx, s, seen); err != nil || !same {
 		return false, err
-	case now.Size != seen.Size || !now.Stored.Equal(seen.Stored):
-		return false, nil
 	}
 	path, err := s.path(seen.Digest)
 	if err != nil {
