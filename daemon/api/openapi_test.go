@@ -154,6 +154,7 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"AnswerRequest": wire.AnswerRequest{}, "OutputList": wire.OutputList{}, "Output": wire.Output{},
 		"Checkpoint": wire.Checkpoint{}, "CheckpointHost": hypervisor.Host{},
 		"CheckpointList": wire.CheckpointList{}, "PruneRequest": wire.PruneRequest{}, "PruneReply": wire.PruneReply{},
+		"FsckRequest": wire.FsckRequest{}, "FsckEvent": wire.FsckEvent{}, "FsckFinding": wire.FsckFinding{}, "FsckReport": wire.FsckReport{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
 	} {
 		s, ok := d.Components.Schemas[name]
