@@ -75,7 +75,8 @@ func (r *Registry) Renumber(ctx context.Context, name boxregistry.Name, v, to bo
 		if err != nil {
 			return err
 		}
-		_, copyErr := t.ExecContext(ctx, `UPDATE box_versions SET description = (SELECT description FROM box_versions WHERE id = ?) WHERE id = ?`, row.id, id)
+		_, copyErr := t.ExecContext(ctx, `UPDATE box_versions SET (description, pinned) =
+			(SELECT description, pinned FROM box_versions WHERE id = ?1) WHERE id = ?2`, row.id, id)
 		_, moveErr := t.ExecContext(ctx, `UPDATE box_files SET version_id = ? WHERE version_id = ?`, id, row.id)
 		return errors.Join(copyErr, moveErr, t.dropDraft(ctx, row.id))
 	})
