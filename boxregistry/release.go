@@ -118,6 +118,8 @@ type Upload struct {
 	Received int64       // bytes that have come and are on the disk, of a resumable upload
 	Hash     []byte      // state of the SHA-256 of those
 	Came     blob.Digest // what was published at the end; empty before
+	By       string      // who began it: the name of the token
+	ByUser   string      // and of its user
 	Created  time.Time
 	Expires  time.Time
 }

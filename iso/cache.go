@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
 // Source is a medium as a template names it.
@@ -111,7 +113,7 @@ func NewCache(cfg Config) (*Cache, error) {
 		cfg.Backoff = backoff
 	}
 	if cfg.Free == nil {
-		cfg.Free = freeSpace
+		cfg.Free = fsx.Free
 	}
 	return &Cache{cfg: cfg, seals: sealer{dir: filepath.Join(dir, "seals"), now: cfg.Now}}, nil
 }

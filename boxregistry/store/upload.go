@@ -10,16 +10,16 @@ import (
 )
 
 const uploadColumns = `key, resumable, org, name, version, provider, architecture, is_default, private, box_description,
-	version_description, replace_digest, size, digest, received, hash, came, created_at, expires_at`
+	version_description, replace_digest, size, digest, received, hash, came, by_token, by_user, created_at, expires_at`
 
 // AddUpload keeps an upload under its key. It returns ErrExists when there is one.
 func (r *Registry) AddUpload(ctx context.Context, u boxregistry.Upload) error {
 	return r.db.Tx(ctx, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `INSERT INTO box_uploads (`+uploadColumns+`)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			u.Key, u.Resumable, u.Box.Org(), u.Box.Box(), u.Version.String(), string(u.File.Provider), string(u.File.Architecture),
 			u.File.Default, u.Private, u.BoxDescription, u.VersionDescription, string(u.Over), u.File.Size, string(u.File.Digest),
-			u.Received, nonNil(u.Hash), string(u.Came), micros(u.Created), micros(u.Expires))
+			u.Received, nonNil(u.Hash), string(u.Came), u.By, u.ByUser, micros(u.Created), micros(u.Expires))
 		if err != nil {
 			return err
 		}
@@ -93,7 +93,7 @@ func scanUpload(rows *sql.Rows) (boxregistry.Upload, error) {
 	var org, name, number string
 	var created, expires sql.NullInt64
 	err := rows.Scan(&u.Key, &u.Resumable, &org, &name, &number, &u.File.Provider, &u.File.Architecture, &u.File.Default, &u.Private,
-		&u.BoxDescription, &u.VersionDescription, &u.Over, &u.File.Size, &u.File.Digest, &u.Received, &u.Hash, &u.Came, &created, &expires)
+		&u.BoxDescription, &u.VersionDescription, &u.Over, &u.File.Size, &u.File.Digest, &u.Received, &u.Hash, &u.Came, &u.By, &u.ByUser, &created, &expires)
 	if err != nil {
 		return u, err
 	}

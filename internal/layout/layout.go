@@ -12,6 +12,7 @@
 //	DATA/media/                 downloaded installation media
 //	DATA/blobs/                 files of boxes, by digest
 //	DATA/staging/               uploads that are not complete
+//	DATA/uploads/               those that can be resumed, a file each
 //	DATA/checkpoints/<id>/      frozen machines and finished artifacts
 //	DATA/builds/<id>/           plan.json, files.json, secrets, log
 //	DATA/builds/<id>/attempt-N/ serial, screen.png, timeline.json, work/, outputs/, scratch/
@@ -127,6 +128,10 @@ func (d Dir) Blobs() string { return d.join("blobs") }
 // Staging holds uploads that are not complete.
 func (d Dir) Staging() string { return d.join("staging") }
 
+// Uploads holds uploads that can be resumed, also after the daemon was started again. It is on the file system of Blobs, which
+// take them over.
+func (d Dir) Uploads() string { return d.join("uploads") }
+
 // Checkpoints holds the frozen machines and finished artifacts, each in a folder called by its id; daemon/checkpoint makes them.
 func (d Dir) Checkpoints() string { return d.join("checkpoints") }
 
@@ -146,6 +151,7 @@ func (d Dir) Make() error {
 		{d.Media(), PassMode}, // QEMU reads the media in place
 		{d.Blobs(), PassMode}, // a box can be the backing file of a build's disk
 		{d.Staging(), PrivateMode},
+		{d.Uploads(), PrivateMode},
 		{d.Checkpoints(), PassMode},
 		{d.Builds(), PassMode},
 	}

@@ -118,13 +118,12 @@ func (s *Store) take(n int64) error {
 	return nil
 }
 
-// put makes data visible; bytes that are there already give their reservation back.
+// put makes data visible; bytes that are there already give their reservation back and count as stored now.
 func (s *Store) put(d blob.Digest, data []byte) blob.Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.blobs[d]; ok {
+	if _, ok := s.blobs[d]; ok {
 		s.used -= int64(len(data))
-		return old.info(d)
 	}
 	if s.blobs == nil {
 		s.blobs = map[blob.Digest]entry{}

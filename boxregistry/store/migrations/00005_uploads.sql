@@ -19,6 +19,8 @@ CREATE TABLE box_uploads (
     received            INTEGER NOT NULL DEFAULT 0 CHECK (received >= 0), -- bytes that are on the disk
     hash                BLOB    NOT NULL DEFAULT x'', -- state of their SHA-256
     came                TEXT    NOT NULL DEFAULT '', -- digest of what was published at the end
+    by_token            TEXT    NOT NULL DEFAULT '', -- who began it
+    by_user             TEXT    NOT NULL DEFAULT '',
     created_at          INTEGER NOT NULL,
     expires_at          INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
