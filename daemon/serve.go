@@ -148,6 +148,7 @@ func (d *Daemon) handler() (http.Handler, error) {
 		Tokens: d.tokens,
 		API: &api.Server{
 			Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Resumer: d.builds, Explainer: d.explain, Checkpoints: d.kept, Window: d.builds, Log: d.cfg.Log, Now: d.cfg.Now,
+			Registry: d.registry, Uploads: d.uploads,
 			Info: wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
 		},
 		Others: []api.Routes{

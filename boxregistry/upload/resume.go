@@ -107,6 +107,7 @@ func (r *Receiver) Append(ctx context.Context, id string, offset, size int64, bo
 		return r.describe(s.Upload), err
 	}
 	if err := r.append(ctx, s, space.spend(reader{ctx, body})); final(err) {
+		_, _ = io.Copy(io.Discard, reader{ctx, body}) // most clients hear of it only then
 		return r.describe(s.Upload), errors.Join(err, r.giveUp(ctx, s))
 	} else if err != nil {
 		return r.describe(s.Upload), err

@@ -69,7 +69,11 @@ func (r *Receiver) load(ctx context.Context, u boxregistry.Upload) (*session, er
 	if err != nil {
 		return nil, fmt.Errorf("upload of %s %s: %w", u.Box, u.Version, full(err))
 	}
-	if err := s.rewind(); err != nil {
+	err = s.rewind()
+	if err == nil && s.Received != u.Received { // less is there than was noted
+		err = r.Rows.SaveUpload(ctx, s.Upload)
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.file.Close())
 	}
 	return s, nil

@@ -198,6 +198,7 @@ func newKiln(t *testing.T) *kiln {
 	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
 		Log: slog.New(slog.NewTextHandler(k.logs, nil)), Now: time.Now}
 	k.server.Checkpoints = openCheckpoints(t, db)
+	k.openRegistry(t, dir)
 	k.tcp = k.serve(t, "tcp", "127.0.0.1:0")
 	k.serve(t, "unix", k.socket)
 	return k

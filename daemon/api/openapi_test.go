@@ -154,6 +154,11 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"AnswerRequest": wire.AnswerRequest{}, "OutputList": wire.OutputList{}, "Output": wire.Output{},
 		"Checkpoint": wire.Checkpoint{}, "CheckpointHost": hypervisor.Host{},
 		"CheckpointList": wire.CheckpointList{}, "PruneRequest": wire.PruneRequest{}, "PruneReply": wire.PruneReply{},
+		"BoxSummary": wire.BoxSummary{}, "BoxList": wire.BoxList{}, "Box": wire.Box{}, "BoxVersion": wire.BoxVersion{},
+		"BoxFile": wire.BoxFile{}, "BoxEdit": wire.BoxEdit{}, "VersionEdit": wire.VersionEdit{}, "Retention": wire.Retention{},
+		"RetentionReply": wire.RetentionReply{}, "ReleaseRequest": wire.ReleaseRequest{}, "RevokeRequest": wire.RevokeRequest{},
+		"BoxDownload": wire.BoxDownload{}, "BoxDownloadList": wire.BoxDownloadList{}, "TrashList": wire.TrashList{},
+		"UploadRequest": wire.UploadRequest{}, "Upload": wire.Upload{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
 	} {
 		s, ok := d.Components.Schemas[name]
