@@ -23,7 +23,7 @@ func (r *Registry) Declare(ctx context.Context, name boxregistry.Name, v boxregi
 		}
 		s, err := t.slot(ctx, p)
 		if err == nil && f.Complete() {
-			err = t.architectures(ctx, s.box, f)
+			err = t.architectures(ctx, s.box, 0, f)
 		}
 		if err != nil {
 			return err
@@ -65,7 +65,7 @@ func (r *Registry) EditFile(ctx context.Context, name boxregistry.Name, v boxreg
 		if f.URL != "" {
 			f.Digest, f.Size = "", 0
 		}
-		if err := t.checkEdit(ctx, name, v, row, was, f); err != nil {
+		if err := t.checkEdit(ctx, boxregistry.Publication{Box: name, Version: v, File: f}, row, id, was); err != nil {
 			return err
 		}
 		return errors.Join(t.putFile(ctx, slot{box: row.box, version: row.id, file: id}, f), t.stay(ctx, row.id, was, f),
@@ -74,19 +74,20 @@ func (r *Registry) EditFile(ctx context.Context, name boxregistry.Name, v boxreg
 }
 
 // checkEdit says whether a file may become another one.
-func (t transaction) checkEdit(ctx context.Context, name boxregistry.Name, v boxregistry.Version, row versionRow, was, f boxregistry.File) error {
-	if err := validate(boxregistry.Publication{Box: name, Version: v, File: f}); err != nil {
+func (t transaction) checkEdit(ctx context.Context, p boxregistry.Publication, row versionRow, id int64, was boxregistry.File) error {
+	if err := validate(p); err != nil {
 		return err
 	}
+	f := p.File
 	if f.Digest != "" && f.Declared.Type == "sha256" && f.Declared.Hex != string(f.Digest) {
 		return fmt.Errorf("%w: sha256 %s is declared and the file that is here has %s; upload the other one first",
 			boxregistry.ErrChecksum, f.Declared.Hex, f.Digest)
 	}
 	if f.Provider != was.Provider || f.Architecture != was.Architecture {
-		return t.freeSlot(ctx, row, f)
+		return t.freeSlot(ctx, row, id, f)
 	}
 	if f.Complete() && !was.Complete() {
-		return t.architectures(ctx, row.box, f)
+		return t.architectures(ctx, row.box, id, f)
 	}
 	return nil
 }
@@ -104,7 +105,7 @@ func (t transaction) stay(ctx context.Context, version int64, was, f boxregistry
 	return t.smoke(ctx, version, f.Provider, f.Architecture, was.Smoke)
 }
 
-func (t transaction) freeSlot(ctx context.Context, row versionRow, f boxregistry.File) error {
+func (t transaction) freeSlot(ctx context.Context, row versionRow, moved int64, f boxregistry.File) error {
 	if _, _, err := t.file(ctx, row.id, f.Provider, f.Architecture); err == nil {
 		return fmt.Errorf("%w: %s/%s", boxregistry.ErrExists, f.Provider, f.Architecture)
 	} else if !errors.Is(err, boxregistry.ErrNotFound) {
@@ -113,7 +114,7 @@ func (t transaction) freeSlot(ctx context.Context, row versionRow, f boxregistry
 	if !f.Complete() {
 		return nil
 	}
-	return t.architectures(ctx, row.box, f)
+	return t.architectures(ctx, row.box, moved, f)
 }
 
 // file reads one file of a version.

@@ -114,7 +114,7 @@ type slot struct {
 func (t transaction) place(ctx context.Context, p boxregistry.Publication) (slot, error) {
 	s, err := t.slot(ctx, p)
 	if err == nil && s.box != 0 {
-		err = t.architectures(ctx, s.box, p.File)
+		err = t.architectures(ctx, s.box, 0, p.File)
 	}
 	return s, err
 }
@@ -167,13 +167,13 @@ func (t transaction) immutable(ctx context.Context, box int64, number string, st
 
 // architectures refuses the mixture that makes Vagrant 2.4.0 choose an old version (hashicorp/vagrant#13274). Files that are
 // only declared do not count: a client that knows no architectures declares each as unknown, and its bytes tell. Nor do
-// drafts in the trash, which make room.
-func (t transaction) architectures(ctx context.Context, box int64, f boxregistry.File) error {
+// drafts in the trash, which make room. The file of the id moved is about to leave its place, and does not count either.
+func (t transaction) architectures(ctx context.Context, box, moved int64, f boxregistry.File) error {
 	var other string
 	row := t.QueryRowContext(ctx, `SELECT f.architecture FROM box_files f JOIN box_versions v ON v.id = f.version_id
 		WHERE v.box_id = ?1 AND f.provider = ?2 AND v.state <> 'revoked' AND (f.architecture = 'unknown') <> (?3 = 'unknown')
-		AND (f.digest <> '' OR f.url <> '') AND NOT (v.state = 'draft' AND v.deleted_at IS NOT NULL) LIMIT 1`,
-		box, string(f.Provider), string(f.Architecture))
+		AND (f.digest <> '' OR f.url <> '') AND NOT (v.state = 'draft' AND v.deleted_at IS NOT NULL) AND f.id <> ?4 LIMIT 1`,
+		box, string(f.Provider), string(f.Architecture), moved)
 	switch err := row.Scan(&other); {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil

@@ -77,6 +77,42 @@ func (r *Registry) Add(ctx context.Context, p boxregistry.Publication, src io.Re
 	return p.File, r.Publish(ctx, p)
 }
 
+// Collect deletes the blobs that no version names and that have been stored for at least grace, which covers those
+// between Commit and Publish. It returns how many bytes it freed.
+func (r *Registry) Collect(ctx context.Context, grace time.Duration) (freed int64, err error) {
+	for info, err := range r.blobs.All(ctx) {
+		if err != nil {
+			return freed, err
+		}
+		if r.now().Sub(info.Stored) < grace {
+			continue
+		}
+		n, err := r.collectOne(ctx, info)
+		if err != nil {
+			return freed, err
+		}
+		freed += n
+	}
+	return freed, nil
+}
+
+// collectOne deletes under the write lock, so that no Publish can begin to name the blob meanwhile.
+func (r *Registry) collectOne(ctx context.Context, info blob.Info) (freed int64, err error) {
+	err = r.db.Tx(ctx, func(tx *sql.Tx) error {
+		var used bool
+		row := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM box_files WHERE digest = ?)`, string(info.Digest))
+		if err := row.Scan(&used); err != nil || used {
+			return err
+		}
+		freed = info.Size
+		if err := forget(ctx, tx, info.Digest); err != nil {
+			return err
+		}
+		return r.blobs.Delete(ctx, info.Digest)
+	})
+	return freed, err
+}
+
 func micros(t time.Time) int64 { return t.UnixMicro() }
 
 // fromMicros gives the zero time for NULL.

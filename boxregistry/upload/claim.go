@@ -21,19 +21,19 @@ type claim struct {
 	until  time.Time
 }
 
-// claim takes the place of u for one request, or returns ErrBusy.
+// claim takes the place of u for one request, or returns boxregistry.ErrBusy.
 func (r *Receiver) claim(u boxregistry.Upload) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	name := slot(u.Publication)
 	if c := r.claims[name]; c != nil && (c.active || c.key != u.Key && r.Now().Before(c.until)) {
-		return fmt.Errorf("%s %s %s/%s: %w", u.Box, u.Version, u.File.Provider, u.File.Architecture, ErrBusy)
+		return fmt.Errorf("%s %s %s/%s: %w", u.Box, u.Version, u.File.Provider, u.File.Architecture, boxregistry.ErrBusy)
 	}
 	r.claims[name] = &claim{key: u.Key, active: true}
 	return nil
 }
 
-// taken returns ErrBusy when a place is somebody else's.
+// taken returns boxregistry.ErrBusy when a place is somebody else's.
 func (r *Receiver) taken(u boxregistry.Upload) error {
 	if err := r.claim(u); err != nil {
 		return err

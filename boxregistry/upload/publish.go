@@ -2,7 +2,6 @@ package upload
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
@@ -29,22 +28,18 @@ func (r *Receiver) admit(ctx context.Context, p boxregistry.Publication, s boxfi
 // collected, or whose upload is repeated.
 func (r *Receiver) publish(ctx context.Context, u boxregistry.Upload, p boxregistry.Publication, s boxfile.Summary,
 	store func(context.Context) (blob.Info, error)) (boxregistry.File, error) {
-	known, err := json.Marshal(s)
-	if err != nil {
-		return p.File, err
-	}
 	if err := r.fault("upload.received"); err != nil {
 		return p.File, err
 	}
 	if _, err := store(ctx); err != nil {
 		return p.File, err
 	}
-	err = errors.Join(r.fault("upload.stored"), r.Registry.SetContents(ctx, p.File.Digest, known), r.fault("upload.known"))
-	if err != nil {
-		return p.File, err
+	err := errors.Join(r.fault("upload.stored"), r.Registry.SetContents(ctx, p.File.Digest, s), r.fault("upload.known"))
+	if err == nil {
+		err = r.Registry.Publish(beginner(ctx, u), p)
 	}
-	if err := r.Registry.Publish(beginner(ctx, u), p); err != nil {
-		return p.File, err
+	if err != nil {
+		return p.File, full(err)
 	}
 	if err := r.fault("upload.published"); err != nil {
 		return p.File, err

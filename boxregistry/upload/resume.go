@@ -12,11 +12,12 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
+	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
 // Open begins the upload of a file whose size and sha256 are in p, or finds the one that was begun for the same bytes and the
 // same place. Box and version need not exist; they are made when the file is published. When it is in its place already, the
-// session is Done. Errors: those of Publish, ErrBusy, ErrTooLarge, blob.ErrNoSpace.
+// session is Done. Errors: those of Publish, boxregistry.ErrBusy, boxregistry.ErrTooLarge, blob.ErrNoSpace.
 func (r *Receiver) Open(ctx context.Context, p boxregistry.Publication) (Session, error) {
 	if d, err := blob.ParseDigest(string(p.File.Digest)); err != nil || d != p.File.Digest || p.File.Size <= 0 {
 		return Session{}, fmt.Errorf("%w: announce the size and the sha256 of the box (got %d and %q)", boxregistry.ErrChecksum, p.File.Size, p.File.Digest)
@@ -80,7 +81,7 @@ func (r *Receiver) Session(ctx context.Context, id string) (Session, error) {
 
 // Append takes a chunk that begins at offset; size is its length, -1 when not known. What has come already is passed over,
 // so a chunk may be sent again. When the chunk breaks off, what came of it is kept. When the disk is full, or the box is none,
-// the upload is given up and its space freed. Errors: ErrUnknown, ErrBusy, *OffsetError, ErrTooLarge, boxfile.ErrInvalid,
+// the upload is given up and its space freed. Errors: ErrUnknown, boxregistry.ErrBusy, *OffsetError, boxregistry.ErrTooLarge, boxfile.ErrInvalid,
 // blob.ErrNoSpace, those of the body.
 func (r *Receiver) Append(ctx context.Context, id string, offset, size int64, body io.Reader) (Session, error) {
 	s, err := r.enter(ctx, id)
@@ -94,7 +95,7 @@ func (r *Receiver) Append(ctx context.Context, id string, offset, size int64, bo
 	case offset > s.Received || offset < 0:
 		return r.describe(s.Upload), &OffsetError{Have: s.Received, Size: s.File.Size}
 	case size > s.File.Size-offset:
-		return r.describe(s.Upload), fmt.Errorf("%w: the chunk goes beyond the %d bytes that were announced", ErrTooLarge, s.File.Size)
+		return r.describe(s.Upload), fmt.Errorf("%w: the chunk goes beyond the %d bytes that were announced", boxregistry.ErrTooLarge, s.File.Size)
 	case s.file == nil:
 		return r.describe(s.Upload), nil // everything has come
 	}
@@ -124,7 +125,7 @@ func (r *Receiver) append(ctx context.Context, s *session, body io.Reader) error
 	for {
 		n, readErr := body.Read(buf)
 		if int64(n) > s.File.Size-s.Received {
-			return fmt.Errorf("%w: more came than the %d bytes that were announced", ErrTooLarge, s.File.Size)
+			return fmt.Errorf("%w: more came than the %d bytes that were announced", boxregistry.ErrTooLarge, s.File.Size)
 		}
 		if _, err := s.file.Write(buf[:n]); err != nil {
 			return full(err)
@@ -146,7 +147,7 @@ func (r *Receiver) append(ctx context.Context, s *session, body io.Reader) error
 }
 
 // Finish publishes an upload that is complete. It is idempotent: while the upload is known it returns the same file again.
-// Errors: ErrUnknown, ErrBusy, *OffsetError when bytes are missing, boxregistry.ErrChecksum, boxfile.ErrInvalid, those of
+// Errors: ErrUnknown, boxregistry.ErrBusy, *OffsetError when bytes are missing, boxregistry.ErrChecksum, boxfile.ErrInvalid, those of
 // Publish. After one that will not pass the upload is gone.
 func (r *Receiver) Finish(ctx context.Context, id string) (boxregistry.File, error) {
 	s, err := r.enter(ctx, id)
@@ -175,7 +176,7 @@ func (r *Receiver) Finish(ctx context.Context, id string) (boxregistry.File, err
 // final says whether an upload will never end well.
 func final(err error) bool {
 	for _, verdict := range []error{boxfile.ErrInvalid, boxregistry.ErrChecksum, boxregistry.ErrExists, boxregistry.ErrImmutable,
-		boxregistry.ErrArchitectureMix, boxregistry.ErrDeleted, blob.ErrNoSpace, ErrTooLarge} {
+		boxregistry.ErrArchitectureMix, boxregistry.ErrDeleted, blob.ErrNoSpace, boxregistry.ErrTooLarge} {
 		if errors.Is(err, verdict) {
 			return true
 		}
@@ -212,7 +213,7 @@ func (r *Receiver) finish(ctx context.Context, s *session) (boxregistry.File, er
 	})
 }
 
-// Abandon gives an upload up and frees its space. It returns ErrUnknown and ErrBusy.
+// Abandon gives an upload up and frees its space. It returns ErrUnknown and boxregistry.ErrBusy.
 func (r *Receiver) Abandon(ctx context.Context, id string) error {
 	s, err := r.enter(ctx, id)
 	if err != nil {
@@ -284,7 +285,7 @@ func remove(path string) error {
 
 // full marks a full disk or an exhausted quota.
 func full(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, sqlitedb.ErrDiskFull) {
 		return fmt.Errorf("%w: %w", blob.ErrNoSpace, err)
 	}
 	return err

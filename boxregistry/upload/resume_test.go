@@ -130,7 +130,7 @@ func TestResumableRefuses(t *testing.T) {
 		"no box":       {junk, junk, boxfile.ErrInvalid},
 		"architecture": {arm, arm, boxfile.ErrInvalid},
 		"other bytes":  {good, append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]+1), boxregistry.ErrChecksum},
-		"more bytes":   {good, append(bytes.Clone(good), 0), ErrTooLarge},
+		"more bytes":   {good, append(bytes.Clone(good), 0), boxregistry.ErrTooLarge},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -167,7 +167,7 @@ func TestOpenRefuses(t *testing.T) {
 	d.must(err)
 	_, err = d.Append(t.Context(), s.ID, 0, 10, bytes.NewReader(data[:10]))
 	d.must(err)
-	if _, err := d.Open(t.Context(), into(other)); !errors.Is(err, ErrBusy) {
+	if _, err := d.Open(t.Context(), into(other)); !errors.Is(err, boxregistry.ErrBusy) {
 		t.Errorf("another file while one comes: %v", err)
 	}
 	d.clock.pass(linger)

@@ -14,7 +14,6 @@ package upload
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,14 +27,8 @@ import (
 	"github.com/boxkiln/boxkiln/internal/faultpoint"
 )
 
-var (
-	// ErrUnknown says that no upload has that secret or id, or no longer.
-	ErrUnknown = errors.New("there is no such upload, or it has expired: begin it again")
-	// ErrBusy says that another upload into the same place is running.
-	ErrBusy = errors.New("another upload of this file is running: wait until it has ended")
-	// ErrTooLarge says that a box is larger than this registry takes.
-	ErrTooLarge = errors.New("larger than this registry takes")
-)
+// ErrUnknown says that no upload has that secret or id, or no longer. It wraps boxregistry.ErrNotFound.
+var ErrUnknown = fmt.Errorf("%w: there is no such upload, or it has expired; begin it again", boxregistry.ErrNotFound)
 
 // OffsetError says that a chunk does not begin where the upload is, or that an upload is not complete.
 type OffsetError struct {
@@ -56,7 +49,7 @@ type Registry interface {
 	Box(ctx context.Context, name boxregistry.Name) (boxregistry.Box, error)
 	Check(ctx context.Context, p boxregistry.Publication) error
 	Publish(ctx context.Context, p boxregistry.Publication) error
-	SetContents(ctx context.Context, d blob.Digest, summary json.RawMessage) error
+	SetContents(ctx context.Context, d blob.Digest, s boxfile.Summary) error
 }
 
 // Rows remember the uploads that are open. A row that is not there is boxregistry.ErrNotFound.

@@ -86,7 +86,7 @@ func (r *Receiver) Done(ctx context.Context, secret string) (bool, error) {
 // fails; the body is then read to its end all the same, because most clients hear of an error only after they have sent
 // everything. The same bytes again are no error, also after the version was released with them.
 //
-// Errors: ErrUnknown, ErrBusy, ErrTooLarge, boxfile.ErrInvalid, boxregistry.ErrChecksum, boxregistry.ErrImmutable,
+// Errors: ErrUnknown, boxregistry.ErrBusy, boxregistry.ErrTooLarge, boxfile.ErrInvalid, boxregistry.ErrChecksum, boxregistry.ErrImmutable,
 // boxregistry.ErrExists when another file came through the same door, boxregistry.ErrNotFound when the place was deleted,
 // blob.ErrNoSpace.
 func (r *Receiver) Put(ctx context.Context, secret string, size int64, body io.Reader) (boxregistry.File, error) {
@@ -127,7 +127,7 @@ func (r *Receiver) Put(ctx context.Context, secret string, size int64, body io.R
 // fits compares a size with the limit.
 func (r *Receiver) fits(size int64) error {
 	if r.Limits.Size > 0 && size > r.Limits.Size {
-		return fmt.Errorf("%w: the box has %d bytes, and the limit is %d", ErrTooLarge, size, r.Limits.Size)
+		return fmt.Errorf("%w: the box has %d bytes, and the limit is %d", boxregistry.ErrTooLarge, size, r.Limits.Size)
 	}
 	return nil
 }
@@ -202,7 +202,7 @@ type bounded struct {
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, fmt.Errorf("%w: the box has more bytes than the limit", ErrTooLarge)
+		return 0, fmt.Errorf("%w: the box has more bytes than the limit", boxregistry.ErrTooLarge)
 	}
 	return n, err
 }

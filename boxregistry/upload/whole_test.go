@@ -209,10 +209,10 @@ func TestSecondUploadIsBusy(t *testing.T) {
 		first <- err
 	}()
 	<-reading
-	if _, err := d.Put(t.Context(), secret, -1, bytes.NewReader(data)); !errors.Is(err, ErrBusy) {
+	if _, err := d.Put(t.Context(), secret, -1, bytes.NewReader(data)); !errors.Is(err, boxregistry.ErrBusy) {
 		t.Errorf("the second: %v", err)
 	}
-	if s, err := d.Open(t.Context(), into(data)); !errors.Is(err, ErrBusy) {
+	if s, err := d.Open(t.Context(), into(data)); !errors.Is(err, boxregistry.ErrBusy) {
 		t.Errorf("a resumable one: %+v, %v", s, err)
 	}
 	_, err := d.Put(t.Context(), beside, -1, bytes.NewReader(makeBox(t, boxfile.Metadata{Provider: provider, Architecture: "arm64"}, 1, 10)))
@@ -266,11 +266,11 @@ func TestPutLimits(t *testing.T) {
 	d := newDock(t, func(c *Config) { c.Limits.Size = int64(len(data)) - 1 })
 	secret := d.declare(slotFile())
 	for _, size := range []int64{int64(len(data)), -1} {
-		if _, err := d.Put(t.Context(), secret, size, bytes.NewReader(data)); !errors.Is(err, ErrTooLarge) {
+		if _, err := d.Put(t.Context(), secret, size, bytes.NewReader(data)); !errors.Is(err, boxregistry.ErrTooLarge) {
 			t.Errorf("size %d: %v", size, err)
 		}
 	}
-	if _, err := d.Open(t.Context(), into(data)); !errors.Is(err, ErrTooLarge) {
+	if _, err := d.Open(t.Context(), into(data)); !errors.Is(err, boxregistry.ErrTooLarge) {
 		t.Errorf("resumable: %v", err)
 	}
 	d.clean()

@@ -23,9 +23,9 @@ var boxCodes = []struct {
 	{boxregistry.ErrNotFound, wire.CodeNotFound}, {upload.ErrUnknown, wire.CodeNotFound},
 	{boxregistry.ErrExists, wire.CodeConflict}, {boxregistry.ErrImmutable, wire.CodeConflict}, {boxregistry.ErrIncomplete, wire.CodeConflict},
 	{boxregistry.ErrNotReleased, wire.CodeConflict}, {boxregistry.ErrArchitectureMix, wire.CodeConflict}, {boxregistry.ErrDeleted, wire.CodeConflict},
-	{boxregistry.ErrLastChannel, wire.CodeConflict}, {upload.ErrBusy, wire.CodeBusy},
+	{boxregistry.ErrLastChannel, wire.CodeConflict}, {boxregistry.ErrBusy, wire.CodeBusy},
 	{boxregistry.ErrChecksum, wire.CodeBadBox}, {boxfile.ErrInvalid, wire.CodeBadBox},
-	{upload.ErrTooLarge, wire.CodeTooLarge}, {blob.ErrNoSpace, wire.CodeDiskFull},
+	{boxregistry.ErrTooLarge, wire.CodeTooLarge}, {blob.ErrNoSpace, wire.CodeDiskFull},
 }
 
 // failBox answers with an error of the registry.

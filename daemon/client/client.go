@@ -52,11 +52,6 @@ func Remote(server, token string) (*Client, error) {
 	return &Client{base: u, token: token, where: u.Redacted(), http: &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}}, nil
 }
 
-// Wrap puts something between the client and the network, before its first request.
-func (c *Client) Wrap(by func(http.RoundTripper) http.RoundTripper) {
-	c.http.Transport = by(c.http.Transport)
-}
-
 // Close drops idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
@@ -68,11 +63,6 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, he
 	for k, v := range header {
 		req.Header[k] = v
 	}
-	return c.send(req)
-}
-
-// send sends a request, with the token, and turns refusals into errors.
-func (c *Client) send(req *http.Request) (*http.Response, error) {
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}

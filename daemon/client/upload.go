@@ -123,11 +123,17 @@ func (c *Client) sendChunk(ctx context.Context, up *wire.Upload, content io.Read
 	req.ContentLength = size
 	req.Header.Set("Content-Type", "application/octet-stream")
 	req.Header.Set(wire.OffsetHeader, strconv.FormatInt(up.Offset, 10))
-	res, err := c.send(req)
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	res, err := c.http.Do(req)
 	if err != nil {
-		return err
+		return c.dialError(err)
 	}
 	defer res.Body.Close()
+	if res.StatusCode >= http.StatusMultipleChoices {
+		return replyError(res)
+	}
 	return json.NewDecoder(res.Body).Decode(up)
 }
 
