@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/upload"
 	kiln "github.com/boxkiln/boxkiln/daemon"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
@@ -28,6 +29,8 @@ type serveOptions struct {
 	budget                       queue.Budget
 	diskGiB, checkpointGiB       int64
 	checkpointKeep, cacheMaxAge  time.Duration
+	purgeAfter                   time.Duration
+	uploads                      limitsFlag
 }
 
 // defaultListen is where the daemon serves boxes and pages unless told otherwise.
@@ -54,6 +57,8 @@ boxes, pages and the API on --listen. A second interrupt ends it at once; what t
 	f.Int64Var(&o.checkpointGiB, "checkpoint-budget", 0, "GiB of disk for checkpoints; 0 for 20")
 	f.DurationVar(&o.checkpointKeep, "checkpoint-keep", 30*24*time.Hour, "how old a checkpoint may become before it is removed")
 	f.DurationVar(&o.cacheMaxAge, "cache-max-age", build.DefaultCacheMaxAge, "how old a checkpoint may be to be used, where no template or switch says")
+	f.DurationVar(&o.purgeAfter, "purge-after", kiln.DefaultPurgeAfter, "how long deleted boxes and versions can be restored")
+	f.Var(&o.uploads, "upload-limits", "what box files may be, as in size=100G,unpacked=1T,ratio=500,entries=1000,window=128M; any size, and those, unless given")
 	f.TextVar(&o.level, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	return cmd
 }
@@ -98,7 +103,8 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 	return kiln.Config{
 		Data: data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
 		Checkpoints: kiln.CheckpointLimits{Budget: o.checkpointGiB << 30, Keep: o.checkpointKeep, MaxAge: o.cacheMaxAge},
-		Budget:      budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
+		PurgeAfter:  o.purgeAfter, Uploads: upload.Limits(o.uploads),
+		Budget: budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
 	}, nil
 }
 
