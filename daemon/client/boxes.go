@@ -11,7 +11,9 @@ import (
 )
 
 // Wrap puts something between the client and the network, before its first request.
-func (c *Client) Wrap(by func(http.RoundTripper) http.RoundTripper) { c.http.Transport = by(c.http.Transport) }
+func (c *Client) Wrap(by func(http.RoundTripper) http.RoundTripper) {
+	c.http.Transport = by(c.http.Transport)
+}
 
 // BoxQuery chooses boxes for a list. Zero fields leave nothing out.
 type BoxQuery struct {

@@ -46,13 +46,22 @@ func (c *Client) Upload(ctx context.Context, req wire.UploadRequest, content io.
 	if up.Done {
 		return f, true, nil
 	}
-	if err := c.sendChunks(ctx, &up, content, o); err != nil {
-		return f, false, err
+	f, err = c.sendAll(ctx, &up, content, o)
+	if misplaced(err) && c.call(ctx, http.MethodGet, uploadPath(up.ID), nil, &up) == nil && up.Offset < up.Size {
+		f, err = c.sendAll(ctx, &up, content, o) // the daemon has lost bytes since it said that it had them
+	}
+	return f, false, err
+}
+
+// sendAll sends what is missing and has it published.
+func (c *Client) sendAll(ctx context.Context, up *wire.Upload, content io.ReaderAt, o UploadOptions) (f wire.BoxFile, err error) {
+	if err := c.sendChunks(ctx, up, content, o); err != nil {
+		return f, err
 	}
 	err = c.patiently(ctx, o.Pause, func() error {
 		return c.call(ctx, http.MethodPost, uploadPath(up.ID)+"/finish", nil, &f)
 	})
-	return f, false, err
+	return f, err
 }
 
 func uploadPath(id string) string { return "/v1/uploads/" + url.PathEscape(id) }
