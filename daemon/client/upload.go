@@ -26,8 +26,12 @@ type UploadOptions struct {
 	Pause time.Duration
 }
 
-// uploadTries is how often in a row an upload may break without a byte that came through.
-const uploadTries = 20
+// uploadTries is how often in a row an upload may break without a byte that came through. With pauses that grow by half up to
+// longestPause that is more than two minutes: longer than a daemon takes to see that a connection is dead.
+const (
+	uploadTries  = 20
+	longestPause = 10 * time.Second
+)
 
 // Upload sends a box and publishes it. content holds the bytes that req announces. An upload of the same bytes that broke
 // off, in this process or an earlier one, goes on where it was; a connection that breaks is made again. It returns what was
@@ -100,6 +104,7 @@ func (c *Client) patiently(ctx context.Context, pause time.Duration, do func() e
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		pause = min(pause+pause/2, longestPause)
 	}
 }
 
