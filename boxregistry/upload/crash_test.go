@@ -21,7 +21,9 @@ import (
 const envChild = "BOXKILN_TEST_UPLOAD_CHILD"
 
 // crashBoxes are one that is put whole as 1.0 and one that comes in chunks as 2.0.
-func crashBoxes(t *testing.T) (whole, chunked []byte) { return amd64(t, 1, 20_000), amd64(t, 2, 30_000) }
+func crashBoxes(t *testing.T) (whole, chunked []byte) {
+	return amd64(t, 1, 20_000), amd64(t, 2, 30_000)
+}
 
 // chunkSize makes three chunks of the second box.
 const chunkSize = 12_000

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
+	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
 // Session is what a client knows of an upload that it can resume.
@@ -34,7 +36,7 @@ type session struct {
 	boxregistry.Upload
 	begun boxregistry.Upload // as it was loaded; never changes
 	path  string
-	file  *os.File // nil when the bytes were handed over already and a crash came before the rest
+	file  *fsx.Eager // nil when the bytes were handed over already and a crash came before the rest
 	hash  hash.Hash
 	used  time.Time
 
@@ -59,17 +61,18 @@ func (r *Receiver) path(id string) string { return filepath.Join(r.Dir, id+".par
 // there than the row says, it begins anew.
 func (r *Receiver) load(ctx context.Context, u boxregistry.Upload) (*session, error) {
 	s := &session{Upload: u, begun: u, path: r.path(u.Key), hash: sha256.New()}
-	var err error
-	if s.file, err = os.OpenFile(s.path, os.O_RDWR, 0); errors.Is(err, fs.ErrNotExist) {
+	f, err := os.OpenFile(s.path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
 		if s.handedOver(ctx, r) {
 			return s, nil
 		}
-		s.file, err = os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o600)
+		f, err = os.OpenFile(s.path, os.O_RDWR|os.O_CREATE, 0o600)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("upload of %s %s: %w", u.Box, u.Version, full(err))
 	}
-	err = s.rewind()
+	err = s.rewind(f)
+	s.file = fsx.EagerAt(f, s.Received)
 	if err == nil && s.Received != u.Received { // less is there than was noted
 		err = r.Rows.SaveUpload(ctx, s.Upload)
 	}
@@ -95,8 +98,8 @@ func (s *session) restore() error {
 func (s *session) digest() string { return hex.EncodeToString(s.hash.Sum(nil)) }
 
 // rewind puts the file where the row is.
-func (s *session) rewind() error {
-	st, err := s.file.Stat()
+func (s *session) rewind(f *os.File) error {
+	st, err := f.Stat()
 	if err != nil {
 		return err
 	}
@@ -106,10 +109,10 @@ func (s *session) rewind() error {
 	if s.Received == 0 {
 		s.hash.Reset()
 	}
-	if err := s.file.Truncate(s.Received); err != nil {
+	if err := f.Truncate(s.Received); err != nil {
 		return err
 	}
-	_, err = s.file.Seek(s.Received, 0)
+	_, err = f.Seek(s.Received, io.SeekStart)
 	return err
 }
 
