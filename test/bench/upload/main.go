@@ -70,7 +70,7 @@ func (b *bench) run(ctx context.Context, size int, real string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := b.measure(ctx, dir, little, 1); err != nil {
+	if _, err := b.measure(ctx, dir, little, b.rounds); err != nil {
 		return err
 	}
 	before, err := b.daemon.peak()
