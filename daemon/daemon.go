@@ -21,6 +21,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
+	"github.com/boxkiln/boxkiln/boxregistry/upload"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
@@ -54,7 +55,11 @@ type Config struct {
 	Budget      queue.Budget
 	Checkpoints CheckpointLimits
 	Mirror      MirrorConfig
-	Parts       build.Parts
+	// PurgeAfter is how long what was deleted can be restored; 0 for DefaultPurgeAfter.
+	PurgeAfter time.Duration
+	// Uploads are the limits of box files that come from outside.
+	Uploads upload.Limits
+	Parts   build.Parts
 	// Drivers makes the drivers, once the id of this installation is known.
 	Drivers func(install string) map[string]hypervisor.Driver
 	Version string
@@ -80,6 +85,7 @@ type Daemon struct {
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
 	moveIn   moveIn
+	uploads  *upload.Receiver
 	media    *iso.Cache
 	builds   *Builds
 	kept     *checkpoint.Store
@@ -133,6 +139,13 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := d.openMoveIn(); err != nil {
+		return err
+	}
+	d.uploads, err = upload.New(upload.Config{
+		Registry: d.registry, Rows: d.registry, Blobs: blobs, Dir: data.Uploads(), Limits: d.cfg.Uploads,
+		Free: func() (int64, error) { return fsx.Free(data.Uploads()) }, Now: d.cfg.Now, Log: d.cfg.Log,
+	})
+	if err != nil {
 		return err
 	}
 	if d.media, err = iso.NewCache(iso.Config{Dir: data.Media()}); err != nil {
@@ -286,6 +299,9 @@ func (d *Daemon) Close() error {
 		if c, ok := driver.(interface{ Close() error }); ok {
 			errs = errors.Join(errs, c.Close())
 		}
+	}
+	if d.uploads != nil {
+		errs = errors.Join(errs, d.uploads.Close())
 	}
 	if d.db != nil {
 		errs = errors.Join(errs, d.db.Close())

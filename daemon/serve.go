@@ -158,6 +158,8 @@ func (d *Daemon) handler() (http.Handler, error) {
 			Explainer:   d.explain,
 			Checkpoints: d.kept,
 			BoxStore:    d.registry,
+			Registry:    d.registry,
+			Uploads:     d.uploads,
 			Window:      d.builds,
 			Imports:     d.moveIn.imports,
 			Log:         d.cfg.Log,

@@ -158,6 +158,11 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"ImportRequest": wire.ImportRequest{}, "Import": wire.Import{}, "ImportList": wire.ImportList{},
 		"ImportEvent": wire.ImportEvent{}, "ImportSummary": upstream.Summary{},
 		"FsckRequest": wire.FsckRequest{}, "FsckEvent": wire.FsckEvent{}, "FsckFinding": wire.FsckFinding{}, "FsckReport": wire.FsckReport{},
+		"BoxSummary": wire.BoxSummary{}, "BoxList": wire.BoxList{}, "Box": wire.Box{}, "BoxVersion": wire.BoxVersion{},
+		"BoxFile": wire.BoxFile{}, "BoxEdit": wire.BoxEdit{}, "VersionEdit": wire.VersionEdit{}, "Retention": wire.Retention{},
+		"RetentionReply": wire.RetentionReply{}, "ReleaseRequest": wire.ReleaseRequest{}, "RevokeRequest": wire.RevokeRequest{},
+		"BoxDownload": wire.BoxDownload{}, "BoxDownloadList": wire.BoxDownloadList{}, "TrashList": wire.TrashList{},
+		"UploadRequest": wire.UploadRequest{}, "Upload": wire.Upload{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
 	} {
 		s, ok := d.Components.Schemas[name]
