@@ -35,6 +35,12 @@ type Boxes interface {
 	OpenBlob(ctx context.Context, d blob.Digest) (io.ReadSeekCloser, blob.Info, error)
 }
 
+// Linker knows where else a client can fetch a file of a version.
+type Linker interface {
+	// LinkBlob returns a URL, or errors.ErrUnsupported when there is none, or blob.ErrNotFound.
+	LinkBlob(ctx context.Context, d blob.Digest, o blob.LinkOptions) (string, error)
+}
+
 // Lister finds boxes.
 type Lister interface {
 	// List returns the boxes that q asks for, all with a Limit below zero, and how many there are without its limit.
@@ -115,9 +121,9 @@ type Options struct {
 	BaseURL boxregistry.BaseURL
 	// Page answers browsers at /org/box; with nil they get the catalog too.
 	Page gin.HandlerFunc
-	// Revision changes whenever what Boxes says of a box may change. Rendered catalogs are kept until then; with nil each
-	// one is rendered anew.
-	Revision func(boxregistry.Name) uint64
+	// Revision changes whenever what Boxes says of a box changes; rendered catalogs are kept until then. It reports false for a
+	// box that may change without that. With nil every catalog is rendered anew.
+	Revision func(boxregistry.Name) (revision uint64, keep bool)
 	// Editor is behind /api/v1 and /api/v2.
 	Editor Editor
 	// Uploads takes the files.
@@ -135,6 +141,8 @@ type Options struct {
 	// NoAutoCreate leaves it to people to create boxes. Otherwise Packer's question for a box that is missing makes it,
 	// empty and private, where its token may write: Packer itself never creates one (hashicorp/packer#9169).
 	NoAutoCreate bool
+	// Links sends downloads to where the files are; with nil all bytes go through here.
+	Links Linker
 	// Logger gets the causes of answers with status 500; slog.Default() when it is nil.
 	Logger *slog.Logger
 	// Now is the clock; time.Now when it is nil.
@@ -168,16 +176,14 @@ func New(boxes Boxes, o Options) *API {
 var reading = []string{http.MethodGet, http.MethodHead} // since Vagrant 2.2.15 a HEAD that fails is fatal
 
 // Register mounts everything at the root of r; a registry cannot live under a path. Wrap the whole server in
-// CollapseSlashes.
+// CollapseSlashes, and within that in Signed.
 func (a *API) Register(r gin.IRoutes) {
 	r.Match(reading, "/:org/:box", a.boxOrPage)
 	r.Match(reading, "/api/v2/vagrant/:org/:box", a.catalog)
-	for _, root := range []string{"", "/dl/:signature"} {
-		providers := root + "/:org/boxes/:box/versions/:version/providers/:provider"
-		r.Match(reading, providers+"/:arch/:digest/vagrant.box", a.download)
-		r.Match(reading, providers+"/:arch/vagrant.box", a.download)
-		r.Match(reading, providers, a.downloadDefault)
-	}
+	const providers = "/:org/boxes/:box/versions/:version/providers/:provider"
+	r.Match(reading, providers+"/:arch/:digest/vagrant.box", a.download)
+	r.Match(reading, providers+"/:arch/vagrant.box", a.download)
+	r.Match(reading, providers, a.downloadDefault)
 	r.PUT("/up/:secret", a.receive)
 	r.POST("/up/:secret", a.receive)
 	for _, v := range []string{"v1", "v2"} {

@@ -313,7 +313,8 @@ func TestAuthenticate(t *testing.T) {
 
 func TestWithoutPartsTheRoutesSaySo(t *testing.T) {
 	t.Parallel()
-	c := newCloud(t, func(o *Options) { o.Accounts, o.Uploads = nil, nil })
+	c := newCloud(t, func(o *Options) { o.Accounts = nil })
+	c.api.o.Uploads = nil
 	c.draft("ops/deb", "1.0", "libvirt/amd64")
 	c.refused(503, "ask whoever runs it", "", "POST", "/api/v1/authenticate", "{}")
 	c.refused(503, "ask whoever runs it", writer, "DELETE", "/api/v1/authenticate", "{}")

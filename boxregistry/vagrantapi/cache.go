@@ -39,12 +39,12 @@ func newCache[K comparable, V any](budget int) *cache[K, V] {
 	return &cache[K, V]{budget: budget, kept: map[K]*list.Element{}, order: list.New()}
 }
 
-// revision is that of a box; never the same when nothing can be kept.
+// revision is that of a box, and whether what is rendered of it can be kept.
 func (a *API) revision(name boxregistry.Name) (revision uint64, keep bool) {
 	if a.o.Revision == nil {
 		return 0, false
 	}
-	return a.o.Revision(name), true
+	return a.o.Revision(name)
 }
 
 // load is the value of k at a revision: the one that is kept, or else a new one, made once for all that ask meanwhile. The

@@ -1,22 +1,15 @@
 package vagrantapi
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/boxkiln/boxkiln/boxregistry"
-	"github.com/boxkiln/boxkiln/boxregistry/blob"
-	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
@@ -106,115 +99,20 @@ func (p *people) Principal(_ context.Context, token int64) (auth.Principal, erro
 	return auth.Principal{}, auth.ErrRefused
 }
 
-// inbox is a receiver of uploads that does what its interface says, with everything in memory.
-type inbox struct {
-	*bundle
-	mu    sync.Mutex
-	doors map[string]*door
-}
-
-type door struct {
-	name boxregistry.Name
-	v    boxregistry.Version
-	p    boxregistry.Provider
-	a    boxregistry.Architecture
-	got  blob.Digest
-}
-
-// Begin implements Uploads.
-func (i *inbox) Begin(ctx context.Context, name boxregistry.Name, v boxregistry.Version, p boxregistry.Provider, a boxregistry.Architecture) (string, error) {
-	pub := boxregistry.Publication{Box: name, Version: v, File: boxregistry.File{Provider: p, Architecture: a}, Replace: true}
-	if err := i.Check(ctx, pub); err != nil {
-		return "", err
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for secret, d := range i.doors {
-		if *d == (door{name, v, p, a, ""}) {
-			return secret, nil
-		}
-	}
-	var random [16]byte
-	_, _ = rand.Read(random[:])
-	secret := hex.EncodeToString(random[:])
-	i.doors[secret] = &door{name, v, p, a, ""}
-	return secret, nil
-}
-
-// Put implements Uploads.
-func (i *inbox) Put(ctx context.Context, secret string, _ int64, body io.Reader) (boxregistry.File, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	d := i.doors[secret]
-	if d == nil {
-		return boxregistry.File{}, boxregistry.ErrNotFound
-	}
-	data, err := io.ReadAll(body)
-	if err != nil {
-		return boxregistry.File{}, err
-	}
-	sum, err := boxfile.Inspect(ctx, bytes.NewReader(data), boxfile.Limits{})
-	if err != nil {
-		return boxregistry.File{}, err
-	}
-	if err := i.place(ctx, d, sum); err != nil {
-		return boxregistry.File{}, err
-	}
-	info, err := blob.Copy(ctx, i.blobs, bytes.NewReader(data), "")
-	if err != nil {
-		return boxregistry.File{}, err
-	}
-	f := boxregistry.File{Provider: d.p, Architecture: d.a, Digest: info.Digest, Size: info.Size}
-	if d.got == info.Digest {
-		return f, nil
-	}
-	err = i.Publish(ctx, boxregistry.Publication{Box: d.name, Version: d.v, File: f, Replace: true})
-	if err == nil {
-		d.got = info.Digest
-	}
-	return f, err
-}
-
-// place moves a file of an unknown architecture to the one that the box names.
-func (i *inbox) place(ctx context.Context, d *door, sum boxfile.Summary) error {
-	a := boxregistry.Architecture(sum.Metadata.Architecture)
-	if d.a != boxregistry.UnknownArchitecture || a == "" || d.got != "" {
-		return nil
-	}
-	err := i.EditFile(ctx, d.name, d.v, d.p, d.a, func(f *boxregistry.File) error { f.Architecture = a; return nil })
-	if err == nil {
-		d.a = a
-	}
-	return err
-}
-
-// Done implements Uploads.
-func (i *inbox) Done(_ context.Context, secret string) (bool, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	d := i.doors[secret]
-	if d == nil {
-		return false, boxregistry.ErrNotFound
-	}
-	return d.got != "", nil
-}
-
 // cloud is a registry with everything behind it.
 type cloud struct {
 	*bundle
 	people *people
-	inbox  *inbox
 }
 
 func newCloud(t *testing.T, change ...func(*Options)) *cloud {
 	t.Helper()
-	c := &cloud{people: newPeople(), inbox: &inbox{doors: map[string]*door{}}}
-	o := Options{Accounts: c.people, Principals: c.people, SignKey: []byte("a key of the tests"), Uploads: c.inbox}
+	c := &cloud{people: newPeople()}
+	o := Options{Accounts: c.people, Principals: c.people, SignKey: []byte("a key of the tests")}
 	for _, f := range change {
 		f(&o)
 	}
 	c.bundle = setup(t, o, c.people.guard)
-	c.inbox.bundle = c.bundle
 	return c
 }
 

@@ -1,14 +1,17 @@
 package vagrantapi
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
@@ -64,7 +67,7 @@ func (a *API) locate(c *gin.Context, provider string, arch boxregistry.Architect
 	if err != nil {
 		return located{}, err
 	}
-	who := a.asker(c)
+	who := auth.PrincipalFrom(c.Request.Context())
 	rel, ok := box.Release(v)
 	if !ok || !rel.Open() || !a.sees(who, name.Org(), box.Private) {
 		return located{}, boxregistry.ErrNotFound
@@ -74,21 +77,6 @@ func (a *API) locate(c *gin.Context, provider string, arch boxregistry.Architect
 		return located{}, boxregistry.ErrNotFound
 	}
 	return located{box.Name, rel.Version, f, box.Private || a.o.Closed, clientName(c, who)}, nil
-}
-
-// asker is who signed the path, else who sent the request. A signature that does not hold proves nothing, but does no harm
-// to the download of a public box either.
-func (a *API) asker(c *gin.Context) auth.Principal {
-	who := auth.PrincipalFrom(c.Request.Context())
-	signature := c.Param("signature")
-	if signature == "" || who.Known() {
-		return who
-	}
-	path := strings.TrimPrefix(c.Request.URL.Path, "/dl/"+signature)
-	if p, err := a.signs.check(c.Request.Context(), signature, path); err == nil {
-		return p
-	}
-	return who
 }
 
 // clientName is what somebody is called in the list of those who use a version. Headers of proxies are not believed.
@@ -103,22 +91,65 @@ func clientName(c *gin.Context, who auth.Principal) string {
 	return host
 }
 
+// linkTTL is for how long a redirected download may be begun. Vagrant asks us again when it resumes.
+const linkTTL = time.Hour
+
+// redirect sends a client to where the bytes are, if it can, and tells whether the request is answered. What needs an
+// answer of our own is not sent away: HEAD, which a link does not permit, and the client that has the whole file already.
+func (a *API) redirect(c *gin.Context, f located) bool {
+	if a.o.Links == nil || c.Request.Method != http.MethodGet || pastTheEnd(c.Request, f.file.Size) {
+		return false
+	}
+	link, err := a.o.Links.LinkBlob(c.Request.Context(), f.file.Digest, blob.LinkOptions{TTL: linkTTL, ContentDisposition: disposition(f)})
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return false
+	case err != nil:
+		a.failBlob(c, f, err)
+	default:
+		c.Header("Cache-Control", "no-store")
+		c.Redirect(http.StatusFound, link)
+		a.redirected(c, f)
+	}
+	return true
+}
+
+// disposition names the file for browsers.
+func disposition(f located) string {
+	return fmt.Sprintf(`attachment; filename="%s-%s-%s-%s-%s.box"`, f.box.Org(), f.box.Box(), f.version, f.file.Provider, f.file.Architecture)
+}
+
+// failBlob answers when the row is there and its bytes could not be opened. Bytes that are not there, or damaged and put
+// aside, are our fault and not the client's, but asking again is no use until somebody uploads them again.
+func (a *API) failBlob(c *gin.Context, f located, err error) {
+	err = fmt.Errorf("file of %s %s for %s/%s: %w", f.box, f.version, f.file.Provider, f.file.Architecture, err)
+	if !errors.Is(err, blob.ErrNotFound) {
+		a.fail(c, err)
+		return
+	}
+	a.o.Logger.ErrorContext(c.Request.Context(), "a file of a box is missing; upload the same file again", "path", c.Request.URL.Path, "error", err)
+	c.Header("Cache-Control", "no-store")
+	c.JSON(http.StatusGone, failure{Errors: []string{"The registry has lost this file; whoever published it can upload it again."}})
+}
+
 // send writes the file or the part of it that Range asks for. It never compresses: a box is a box, byte by byte.
 func (a *API) send(c *gin.Context, f located) {
 	if f.file.URL != "" {
 		a.elsewhere(c, f)
 		return
 	}
+	if a.redirect(c, f) {
+		return
+	}
 	content, info, err := a.boxes.OpenBlob(c.Request.Context(), f.file.Digest)
-	if err != nil { // the row is there and the bytes are not: our fault, not the client's
-		a.fail(c, fmt.Errorf("file of %s %s: %w", f.box, f.version, err))
+	if err != nil {
+		a.failBlob(c, f, err)
 		return
 	}
 	defer content.Close()
 	h := c.Writer.Header()
 	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-%s-%s-%s-%s.box"`,
-		f.box.Org(), f.box.Box(), f.version, f.file.Provider, f.file.Architecture))
+	h.Set("Content-Disposition", disposition(f))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("ETag", `"`+string(f.file.Digest)+`"`)
@@ -141,7 +172,12 @@ func (a *API) elsewhere(c *gin.Context, f located) {
 	c.Header("Cache-Control", "no-cache")
 	c.Header("Location", f.file.URL)
 	c.Status(http.StatusFound)
-	if c.Request.Method == http.MethodGet {
+	a.redirected(c, f)
+}
+
+// redirected counts a client that was sent elsewhere: how much it fetches there, nobody tells, so going on does not count.
+func (a *API) redirected(c *gin.Context, f located) {
+	if c.Request.Method == http.MethodGet && c.GetHeader("Range") == "" {
 		a.tally.redirected(f, f.client)
 	}
 }

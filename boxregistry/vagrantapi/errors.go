@@ -52,9 +52,9 @@ func (a *API) fail(c *gin.Context, err error) {
 	c.AbortWithStatusJSON(status, failure{Errors: []string{text}})
 }
 
-// redacted is the path without the secret or the signature that may be in it.
+// redacted is the path without the secret that may be in it.
 func redacted(c *gin.Context) string {
-	if c.Param("secret") != "" || c.Param("signature") != "" {
+	if c.Param("secret") != "" {
 		return c.FullPath()
 	}
 	return c.Request.URL.Path

@@ -122,10 +122,10 @@ func fuzzed() http.Handler {
 		{Version: must(boxregistry.ParseVersion("1.0")), State: boxregistry.Released, Channels: []boxregistry.Channel{"stable"}, Files: files[1:]},
 	}}}
 	p := newPeople()
-	api := New(boxesOnly{m}, Options{Editor: m, Uploads: nothingGood{}, Accounts: p, Principals: p, SignKey: []byte("key"), Revision: func(boxregistry.Name) uint64 { return 1 }})
+	api := New(boxesOnly{m}, Options{Editor: m, Uploads: nothingGood{}, Accounts: p, Principals: p, SignKey: []byte("key"), Revision: func(boxregistry.Name) (uint64, bool) { return 1, true }})
 	engine := gin.New()
 	api.Register(engine)
-	return CollapseSlashes(engine)
+	return CollapseSlashes(api.Signed(engine))
 }
 
 // boxesOnly has no bytes: the files of the fuzzed box are elsewhere.

@@ -18,6 +18,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
 	"github.com/boxkiln/boxkiln/boxregistry/store"
+	"github.com/boxkiln/boxkiln/boxregistry/upload"
 	"github.com/boxkiln/boxkiln/internal/leaktest"
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
@@ -35,8 +36,7 @@ type bundle struct {
 	url     string
 	api     *API
 	log     *strings.Builder // errors that the API logged
-	blobs   blob.Store
-	handler http.Handler // what the server serves
+	handler http.Handler     // what the server serves
 }
 
 // setup serves a registry; wrap, when it is not nil, stands between the network and the API.
@@ -56,18 +56,24 @@ func setup(t *testing.T, o Options, wrap func(http.Handler) http.Handler) *bundl
 	if b.Registry, err = store.New(t.Context(), db, blobs, nil); err != nil {
 		t.Fatal(err)
 	}
-	b.blobs = blobs
+	receiver, err := upload.New(upload.Config{Registry: b.Registry, Rows: b.Registry, Blobs: blobs, Dir: filepath.Join(dir, "uploads")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = receiver.Close() })
+	o.Uploads = receiver
 	o.Editor, o.Downloads = b.Registry, b.Registry
-	o.Revision = func(boxregistry.Name) uint64 { return b.Revision() }
+	o.Revision = func(boxregistry.Name) (uint64, bool) { return b.Revision(), true }
 	o.Logger = slog.New(slog.NewTextHandler(b.log, nil))
 	b.api = New(b.Registry, o)
 	engine := gin.New()
 	engine.GET("/builds/:id", func(c *gin.Context) { c.String(http.StatusOK, "a build") }) // a neighbour, as in the daemon
 	b.api.Register(engine)
-	handler := CollapseSlashes(engine)
+	var handler http.Handler = engine
 	if wrap != nil {
 		handler = wrap(handler)
 	}
+	handler = CollapseSlashes(b.api.Signed(handler))
 	b.handler = handler
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)

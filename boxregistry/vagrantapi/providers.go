@@ -69,7 +69,16 @@ func (b providerBody) change(f *boxregistry.File) error {
 	if sum != (boxregistry.Checksum{}) {
 		f.Declared = sum
 	}
+	if f.Digest != "" && sum.Type == "sha256" && sum.Hex != string(f.Digest) {
+		forget(f)
+	}
 	return nil
+}
+
+// forget makes a file one that has yet to come: its maker has announced other bytes than are here, and those must not be
+// released in their stead.
+func forget(f *boxregistry.File) {
+	*f = boxregistry.File{Provider: f.Provider, Architecture: f.Architecture, Default: f.Default, Declared: f.Declared, Created: f.Created}
 }
 
 // createProvider declares a file. Clients of v1 name no architecture. A file that was declared and never came, because an
@@ -110,11 +119,11 @@ func (a *API) createProvider(r request) (any, error) {
 
 // redeclarable refuses to declare a file again whose bytes are here.
 func redeclarable(name boxregistry.Name, rel boxregistry.Release, old boxregistry.File) error {
-	switch {
-	case old.Digest == "":
+	if old.Digest == "" {
 		return nil
-	case rel.State != boxregistry.Draft:
-		return fmt.Errorf("version %s of %s: %w; publish under another number", rel.Version, name, boxregistry.ErrImmutable)
+	}
+	if err := mutable(name, rel); err != nil {
+		return err
 	}
 	return fmt.Errorf("version %s of %s: %w: the file of %s/%s; delete that one first, or choose another version",
 		rel.Version, name, boxregistry.ErrExists, old.Provider, old.Architecture)
@@ -125,6 +134,14 @@ func lower(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 func isHex(s string) bool {
 	_, err := hex.DecodeString(s)
 	return err == nil
+}
+
+// mutable refuses to change the files of a version that is no draft any more.
+func mutable(name boxregistry.Name, rel boxregistry.Release) error {
+	if rel.State == boxregistry.Draft {
+		return nil
+	}
+	return fmt.Errorf("version %s of %s: %w; publish under another number", rel.Version, name, boxregistry.ErrImmutable)
 }
 
 // slot finds the place of a file as a path or a body names it: without an architecture, the provider's default.

@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-
-	"github.com/boxkiln/boxkiln/boxregistry"
 )
 
 // emptyDraft has the box ops/deb with the draft 1.0 and no file.
@@ -231,7 +229,7 @@ func TestUpload(t *testing.T) {
 		t.Errorf("asked again: %v", plain)
 	}
 	c.refused(422, "have not come", writer, "PUT", strings.TrimPrefix(callback, c.url), "")
-	if a := c.send("PUT", to, fakeBox(t, "other")); a.status != 422 || !strings.Contains(a.body, "declared") {
+	if a := c.send("PUT", to, fakeBox(t, "other")); a.status != 422 || !strings.Contains(a.body, "other bytes than their maker announced") {
 		t.Errorf("other bytes than were declared: %d %s", a.status, a.body)
 	}
 	if a := c.send("PUT", to, "no box"); a.status != 422 || !strings.Contains(a.body, "not a good box") {
@@ -293,19 +291,30 @@ func TestUploadByForm(t *testing.T) {
 	if a := c.send("POST", to, body, kind); a.status != 200 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
+	if a := c.send("POST", to, fakeBox(t, "another")); a.status != 422 || !strings.Contains(a.body, "already") {
+		t.Errorf("another file by the same door: %d %s", a.status, a.body)
+	}
+	to = c.want(writer, "GET", drafted+"/provider/libvirt/amd64/upload", "")["upload_path"].(string)
 	if a := c.send("POST", to, fakeBox(t, "raw")); a.status != 200 {
 		t.Errorf("a POST of the file itself: %d %s", a.status, a.body)
 	}
 }
 
-// A draft whose file was announced anew and not sent is not what its maker means.
+// A draft whose file was announced anew is not released with the old bytes.
 func TestReleaseHoldsToWhatWasDeclared(t *testing.T) {
 	t.Parallel()
 	c := draftCloud(t)
-	c.want(writer, "PUT", drafted+"/provider/libvirt/amd64", `{"provider":{"checksum":"`+sum+`","checksum_type":"sha256"}}`)
-	c.refused(422, "upload the one that was declared", writer, "PUT", drafted+"/release", "")
+	const file = drafted + "/provider/libvirt/amd64"
 	c.refused(422, "delete that one first", writer, "POST", providers, `{"provider":{"name":"libvirt","architecture":"amd64"}}`)
-	if rel := must(c.Box(t.Context(), must(boxregistry.ParseName("ops/deb")))).Releases[0]; rel.State != boxregistry.Draft {
-		t.Errorf("%+v", rel)
+	box := fakeBox(t, "other")
+	digest := sha256.Sum256([]byte(box))
+	if o := c.want(writer, "PUT", file, fmt.Sprintf(`{"provider":{"checksum":"%x","checksum_type":"sha256"}}`, digest)); o["checksum"] != hex.EncodeToString(digest[:]) {
+		t.Errorf("%v", o)
 	}
+	c.refused(422, "no file", writer, "PUT", drafted+"/release", "")
+	to := c.want(writer, "GET", file+"/upload", "")["upload_path"].(string)
+	if a := c.send("PUT", to, box); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	c.want(writer, "PUT", drafted+"/release", "")
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -49,6 +50,35 @@ func (s signer) proof(token, period int64, path string) string {
 	mac := hmac.New(sha256.New, s.key)
 	fmt.Fprintf(mac, "%d\n%d\n%s", token, period, path)
 	return fmt.Sprintf("%d.%d.%s", token, period, base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16]))
+}
+
+// Signed answers for a signed path as for the path in it, asked by whoever signed. It stands before everything that wants
+// to know who asks. A signature that does not hold proves nothing, and does no harm to a public box either.
+func (a *API) Signed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rest, ok := strings.CutPrefix(r.URL.Path, "/dl/"); ok && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+			r = a.signs.unsigned(r, rest)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unsigned is a request for the path behind the signature that rest begins with.
+func (s signer) unsigned(r *http.Request, rest string) *http.Request {
+	signature, path, _ := strings.Cut(rest, "/")
+	path = "/" + path
+	if !strings.Contains(path, "/boxes/") {
+		return r // nothing else is ever signed
+	}
+	ctx := r.Context()
+	if who, err := s.check(ctx, signature, path); err == nil {
+		ctx = auth.WithPrincipal(ctx, who)
+	}
+	r = r.WithContext(ctx)
+	u := *r.URL
+	u.Path, u.RawPath = path, ""
+	r.URL = &u
+	return r
 }
 
 // check returns who signed for a path, or auth.ErrRefused.

@@ -45,6 +45,9 @@ func (a *API) openDoor(r request) (secret string, err error) {
 	if err != nil {
 		return "", err
 	}
+	if err := mutable(t.Name, rel); err != nil { // here the client prints why; of a refused PUT it prints the number
+		return "", err
+	}
 	return a.o.Uploads.Begin(r.ctx(), t.Name, rel.Version, f.Provider, f.Architecture)
 }
 
@@ -73,7 +76,7 @@ func (a *API) receive(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
-	body, size, err := upload(c.Request)
+	body, size, err := fileIn(c.Request)
 	if err != nil {
 		a.fail(c, err)
 		return
@@ -98,8 +101,8 @@ type receipt struct {
 	Checksum     string `json:"checksum"`
 }
 
-// upload finds the file in a request, and its size if that is known.
-func upload(r *http.Request) (io.Reader, int64, error) {
+// fileIn finds the file in a request, and its size if that is known.
+func fileIn(r *http.Request) (io.Reader, int64, error) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if r.Method != http.MethodPost || kind != "multipart/form-data" {
 		return r.Body, r.ContentLength, nil

@@ -104,26 +104,12 @@ func (a *API) releaseVersion(r request) (any, error) {
 	case rel.State == boxregistry.Released:
 		err = a.o.Editor.Promote(r.ctx(), t.Name, rel.Version, t.channel)
 	default:
-		if err := asDeclared(rel); err != nil {
-			return nil, err
-		}
 		err = a.o.Editor.Release(r.ctx(), t.Name, rel.Version, t.channel)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return a.versionAfterwards(r, t, rel.Version)
-}
-
-// asDeclared refuses to release a file when its maker has announced other bytes since and not sent them.
-func asDeclared(rel boxregistry.Release) error {
-	for _, f := range rel.Files {
-		if f.Digest != "" && f.Declared.Type == "sha256" && f.Declared.Hex != string(f.Digest) {
-			return fmt.Errorf("%w: sha256 %s was declared for %s/%s and the file here has %s; upload the one that was declared",
-				boxregistry.ErrChecksum, f.Declared.Hex, f.Provider, f.Architecture, f.Digest)
-		}
-	}
-	return nil
 }
 
 func (a *API) revokeVersion(r request) (any, error) {
