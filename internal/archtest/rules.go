@@ -11,6 +11,10 @@ const (
 	bytes   = "boxregistry/blob"
 	boxfile = "boxregistry/boxfile"
 	core    = "daemon/build"
+	// What is written beside a box, as values: packages, what it was built from, signatures.
+	packages   = "boxregistry/sbom"
+	provenance = "boxregistry/provenance"
+	signing    = "boxregistry/signing"
 )
 
 // formats know how bytes are laid out, and no hypervisor.
@@ -43,6 +47,8 @@ func rules() []Rule {
 		{[]string{"provisioners/..."}, []string{inside, guests}, "provisioners and guests know their port only"},
 		{[]string{"boxregistry/blob/..."}, []string{inside, bytes}, "stores of bytes know their port only"},
 		{[]string{boxfile}, list([]string{inside}, formats()), "a box file is made of formats"},
+		{[]string{packages, signing}, []string{inside}, "lists of packages and signatures are values and know nothing of boxes"},
+		{[]string{provenance}, []string{inside, boxes, bytes, packages, signing}, "provenance is about a file of a box, and what is signed beside it"},
 		{[]string{boxes}, []string{inside, bytes}, "the domain knows digests, but no store and no protocol"},
 		{[]string{"boxregistry/store", "boxregistry/vagrantapi"}, []string{inside, boxes, boxfile, bytes}, "stores and protocols know the domain, not each other"},
 		{[]string{core}, []string{inside, machine, guests, media, source}, "the core knows ports and values, and does nothing itself"},
