@@ -103,6 +103,9 @@ func (r *Registry) collectOne(ctx context.Context, info blob.Info) (freed int64,
 			return err
 		}
 		freed = info.Size
+		if err := forget(ctx, tx, info.Digest); err != nil {
+			return err
+		}
 		return r.blobs.Delete(ctx, info.Digest)
 	})
 	return freed, err
