@@ -19,6 +19,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
+	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
@@ -73,6 +74,7 @@ type Daemon struct {
 	db       *sqlitedb.DB
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
+	signer   *signing.Key
 	media    *iso.Cache
 	builds   *Builds
 	kept     *checkpoint.Store
@@ -134,6 +136,9 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) error {
 	if err != nil {
 		return err
 	}
+	if d.signer, err = signing.Load(data.SigningKey()); err != nil {
+		return err
+	}
 	vault, err := openVault(data.Key())
 	if err != nil {
 		return err
@@ -151,6 +156,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store) error {
 	d.drivers = d.cfg.Drivers(install)
 	door := &gate{store: st, published: map[build.ID]bool{}}
 	set := &steps.Set{Media: d.media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now,
+		Signer: d.signer, History: st, Version: d.cfg.Version,
 		Checkpoints: d.kept, SecretKey: vault.fingerprints, MaxAge: limits.MaxAge}
 	d.explain = explainer{set, d.drivers}
 	d.builds = &Builds{

@@ -129,6 +129,7 @@ type Metadata struct {
 	StartedOn    time.Time `json:"startedOn,omitzero"`
 	FinishedOn   time.Time `json:"finishedOn,omitzero"`
 	Attempt      int       `json:"boxkiln_attempt,omitempty"`
+	ArtifactOf   string    `json:"boxkiln_artifact_of,omitempty"` // id of the earlier build that made what this one packed or published unchanged
 	Steps        []Step    `json:"boxkiln_steps,omitempty"`
 	Smoke        *Smoke    `json:"boxkiln_smoke,omitempty"`
 }

@@ -74,6 +74,8 @@ type Server struct {
 
 	// Checkpoints is the store of frozen machines.
 	Checkpoints Checkpoints
+	// Installed tells what is in the boxes.
+	Installed Installed
 
 	followers atomic.Int64
 }
@@ -101,6 +103,7 @@ func (s *Server) Mount(r gin.IRouter) {
 	s.mountWindow(v1)
 	s.mountResume(v1)
 	s.mountCheckpoints(v1)
+	s.mountPackages(v1)
 	v1.POST("/tokens", need(auth.Admin), s.createToken)
 	v1.GET("/tokens", need(auth.Admin), s.listTokens)
 	v1.DELETE("/tokens/:name", need(auth.Admin), s.revokeToken)

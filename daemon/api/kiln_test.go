@@ -19,6 +19,9 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/boxkiln/boxkiln/boxregistry/blob/mem"
+	"github.com/boxkiln/boxkiln/boxregistry/signing"
+	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
@@ -156,6 +159,8 @@ type kiln struct {
 	tokens *auth.Tokens
 	db     *sqlitedb.DB
 	server *api.Server
+	boxes  *boxstore.Registry
+	key    *signing.Key
 	logs   *lockedBuffer
 	tcp    *httptest.Server
 	socket string
@@ -198,6 +203,13 @@ func newKiln(t *testing.T) *kiln {
 	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
 		Log: slog.New(slog.NewTextHandler(k.logs, nil)), Now: time.Now}
 	k.server.Checkpoints = openCheckpoints(t, db)
+	var boxesErr, keyErr error
+	k.boxes, boxesErr = boxstore.New(t.Context(), db, &mem.Store{}, nil)
+	k.key, keyErr = signing.NewKey()
+	if err := errors.Join(boxesErr, keyErr); err != nil {
+		t.Fatal(err)
+	}
+	k.server.Installed = k.boxes
 	k.tcp = k.serve(t, "tcp", "127.0.0.1:0")
 	k.serve(t, "unix", k.socket)
 	return k
@@ -220,6 +232,7 @@ func (k *kiln) serveOn(t *testing.T, l net.Listener) *httptest.Server {
 	r.HandleMethodNotAllowed = true
 	r.Use(api.Guard(k.tokens))
 	k.server.Mount(r)
+	api.Beside{Known: k.boxes, Key: k.key, Log: k.server.Log}.Register(r)
 	s := httptest.NewUnstartedServer(r)
 	s.Listener.Close()
 	s.Listener, s.Config.ConnContext = l, api.ConnContext

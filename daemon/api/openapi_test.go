@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/boxkiln/boxkiln/boxregistry/sbom"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/wire"
@@ -154,6 +155,9 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"AnswerRequest": wire.AnswerRequest{}, "OutputList": wire.OutputList{}, "Output": wire.Output{},
 		"Checkpoint": wire.Checkpoint{}, "CheckpointHost": hypervisor.Host{},
 		"CheckpointList": wire.CheckpointList{}, "PruneRequest": wire.PruneRequest{}, "PruneReply": wire.PruneReply{},
+		"BoxFile": wire.BoxFile{}, "System": sbom.System{}, "Package": sbom.Package{}, "PackageList": wire.PackageList{},
+		"PackageChange": sbom.Change{}, "PackageChanges": sbom.Changes{}, "PackageDiff": wire.PackageDiff{},
+		"Discrepancy": sbom.Discrepancy{}, "Parity": sbom.Parity{}, "ParityReport": wire.ParityReport{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
 	} {
 		s, ok := d.Components.Schemas[name]

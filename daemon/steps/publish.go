@@ -2,9 +2,9 @@ package steps
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 
@@ -20,16 +20,6 @@ type ReleaseGate interface {
 	// Published notes that a build's file is in its version, and tells whether all others of its run that publish there
 	// have theirs in too. waiting names those that have not, or never will.
 	Published(ctx context.Context, s *build.Session) (all bool, waiting []string, err error)
-}
-
-// provenance is what a version's page says of where a file comes from.
-type provenance struct {
-	Build       build.ID `json:"build"`
-	Template    string   `json:"template"`
-	Source      string   `json:"source"`
-	Driver      string   `json:"driver"`
-	MediaURL    string   `json:"media_url,omitempty"`
-	MediaSHA256 string   `json:"media_sha256,omitempty"`
 }
 
 // publication is where a plan publishes.
@@ -82,16 +72,22 @@ func (t *Set) publishBox(ctx context.Context, s *build.Session) error {
 		return err
 	}
 	s.Log.Say("Publishing %s %s...", pub.Box, pub.Version)
-	if err := t.storeBox(ctx, s, &pub); err != nil {
+	var sum hash.Hash
+	if err := t.storeBox(ctx, s, &pub, &sum); err != nil {
+		return err
+	}
+	smokeErr := t.smoke(ctx, s, &pub) // before the provenance, which tells of it
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := t.attest(ctx, s, &pub, sum); err != nil {
 		return err
 	}
 	if err := t.Registry.Publish(ctx, pub); err != nil {
 		return err
 	}
-	if s.Plan.Publish.Smoke {
-		if err := t.smoke(ctx, s, pub); err != nil {
-			return err
-		}
+	if err := t.noteSmoke(ctx, pub, smokeErr); err != nil {
+		return err
 	}
 	all, waiting, err := t.Gate.Published(ctx, s)
 	if err != nil {
@@ -109,9 +105,9 @@ func (t *Set) publishBox(ctx context.Context, s *build.Session) error {
 }
 
 // storeBox puts the box's bytes into the blob store, in one pass: copied and inspected if a post-processor made it,
-// packed straight into the store otherwise.
-func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication) error {
-	w, err := t.Registry.OpenWriter(ctx)
+// packed straight into the store otherwise. sum will be what its signature signs.
+func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) error {
+	w, err := t.openWriter(ctx, sum)
 	if err != nil {
 		return build.OurFault(err)
 	}
@@ -133,9 +129,7 @@ func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.P
 	if s.Plan.Machine.Firmware.UEFI {
 		pub.File.Firmware = "uefi"
 	}
-	pub.File.Provenance, err = json.Marshal(provenance{Build: s.Build, Template: s.Plan.Template, Source: s.Plan.Label,
-		Driver: s.Plan.Driver, MediaURL: s.Media.URL, MediaSHA256: s.Media.SHA256.Hex})
-	return err
+	return nil
 }
 
 func (t *Set) copyBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, w io.Writer) error {

@@ -56,11 +56,12 @@ func rules() []Rule {
 		{[]string{"daemon/post", "daemon/post/..."}, list([]string{inside, machine, guests, core, "daemon/pack", boxfile}, formats()), "post-processors know the core and packing"},
 		{
 			[]string{"daemon/steps"},
-			list(ports, []string{inside, core, "daemon/checkpoint", "daemon/pack", "hypervisor/bootcmd", "iso/...", boxes, boxfile}),
+			list(ports, []string{inside, core, "daemon/checkpoint", "daemon/pack", "hypervisor/bootcmd", "iso/...", boxes, boxfile, packages, provenance, signing}),
 			"steps know ports, never a driver, a guest or a provisioner",
 		},
+		{[]string{"daemon/wire"}, list(ports, []string{inside, core, packages}), "what goes over the wire is values"},
 		{
-			[]string{"daemon/queue", "daemon/store", "daemon/checkpoint", "daemon/eventlog", "daemon/inputs", "daemon/window", "daemon/wire"},
+			[]string{"daemon/queue", "daemon/store", "daemon/checkpoint", "daemon/eventlog", "daemon/inputs", "daemon/window"},
 			list(ports, []string{inside, core}),
 			"what the daemon is made of knows the core and the ports",
 		},
@@ -71,7 +72,7 @@ func rules() []Rule {
 			list(ports, []string{inside, "daemon/...", "boxregistry/...", "hypervisor/bootcmd", "iso/...", "web"}),
 			"the daemon knows no driver, guest or provisioner: cmd/boxkiln hands them over",
 		},
-		{[]string{"web/..."}, []string{inside, core, boxes, "web/..."}, "pages read values through interfaces of their own"},
+		{[]string{"web/..."}, []string{inside, core, boxes, packages, provenance, "web/..."}, "pages read values through interfaces of their own"},
 		{[]string{"cmd/..."}, []string{"..."}, "commands put everything together"},
 		{[]string{"test/..."}, []string{"..."}, "tests may use everything"},
 	}
