@@ -51,6 +51,9 @@ func ParseReport(report string) (Inventory, error) {
 		return Inventory{}, fmt.Errorf("%w: %s ended with status %.10q", ErrReport, manager, status)
 	}
 	packages, err := Parse(typ, list)
+	if err == nil && len(packages) == 0 {
+		err = fmt.Errorf("%w: %s lists no package", ErrReport, manager)
+	}
 	return Inventory{System: parseRelease(release), Packages: packages}, err
 }
 

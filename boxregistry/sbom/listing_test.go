@@ -78,6 +78,7 @@ func TestParseReport(t *testing.T) {
 	}
 	for text, want := range map[string]error{
 		"boxkiln-packages none\nboxkiln-list\nboxkiln-end 0\n":               sbom.ErrNoManager,
+		"boxkiln-packages rpm\nboxkiln-list\nboxkiln-end 0\n":                sbom.ErrReport,
 		"boxkiln-packages emerge\nboxkiln-list\nboxkiln-end 0\n":             sbom.ErrReport,
 		strings.Replace(report, "boxkiln-end 0", "boxkiln-end 127", 1):       sbom.ErrReport,
 		"'sh' is not recognized as an internal or external command,\r\nblah": sbom.ErrReport,

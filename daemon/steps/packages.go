@@ -68,24 +68,24 @@ func listPackages(ctx context.Context, g provisioners.Guest) (sbom.Inventory, er
 		return sbom.Inventory{}, errLongReport
 	case err != nil:
 		return sbom.Inventory{}, err
-	case exit != 0 && report.Len() == 0:
+	case exit != 0 && report.text.Len() == 0:
 		return sbom.Inventory{}, &provisioners.ExitError{Command: "/bin/sh", Status: exit}
 	}
-	return sbom.ParseReport(report.String())
+	return sbom.ParseReport(report.text.String())
 }
 
 // capped is a buffer that takes maxReport bytes and then forgets them, without keeping the guest from writing.
 type capped struct {
-	bytes.Buffer
+	text bytes.Buffer
 	full bool
 }
 
 func (c *capped) Write(p []byte) (int, error) {
-	if c.full = c.full || c.Len()+len(p) > maxReport; c.full {
-		c.Reset()
+	if c.full = c.full || c.text.Len()+len(p) > maxReport; c.full {
+		c.text.Reset()
 		return len(p), nil
 	}
-	return c.Buffer.Write(p)
+	return c.text.Write(p)
 }
 
 // keepPackages writes the list into the folder of an artifact that is kept, under the name that it has beside a box. It is

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"hash"
+	"io"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -41,14 +42,33 @@ func (w hashedWriter) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// openWriter begins a box whose hash will be in h.
-func (t *Set) openWriter(ctx context.Context, h *hash.Hash) (blob.Writer, error) {
+// openWriter begins a box whose hash will be in h. It stays nil for bytes that are signed already: a box that is published again
+// unchanged is not hashed again.
+func (t *Set) openWriter(ctx context.Context, s *build.Session, h *hash.Hash) (blob.Writer, error) {
 	w, err := t.Registry.OpenWriter(ctx)
-	if err != nil || t.Signer == nil {
+	if err != nil || t.Signer == nil || s.Box != nil && t.signed(ctx, blob.Digest(s.Box.SHA256)) {
 		return w, err
 	}
 	*h = signing.NewHash()
 	return hashedWriter{w, *h}, nil
+}
+
+// signed tells whether there is a signature that can be given another comment.
+func (t *Set) signed(ctx context.Context, d blob.Digest) bool {
+	if d == "" {
+		return false
+	}
+	_, err := t.signAgain(ctx, d, "")
+	return err == nil
+}
+
+// signAgain gives the signature that a box has already another comment.
+func (t *Set) signAgain(ctx context.Context, d blob.Digest, comment string) ([]byte, error) {
+	text, err := t.Registry.Signature(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	return t.Signer.Recomment([]byte(text), comment)
 }
 
 // attest says what a stored box was built from, and puts beside it what proves that: the statement becomes the file's
@@ -69,7 +89,7 @@ func (t *Set) sign(ctx context.Context, f boxregistry.File, id provenance.Identi
 	if t.Signer == nil {
 		return nil
 	}
-	box, boxErr := t.Signer.Sign(h, id.BoxComment())
+	box, boxErr := t.signBox(ctx, f.Digest, id.BoxComment(), h)
 	statement, statementErr := t.Signer.SignBytes(f.Provenance, id.StatementComment())
 	if err := errors.Join(boxErr, statementErr); err != nil {
 		return err
@@ -77,6 +97,26 @@ func (t *Set) sign(ctx context.Context, f boxregistry.File, id provenance.Identi
 	sum := sha256.Sum256(f.Provenance)
 	return errors.Join(t.Registry.SetSignature(ctx, f.Digest, string(box)),
 		t.Registry.SetSignature(ctx, blob.Digest(hex.EncodeToString(sum[:])), string(statement)))
+}
+
+// signBox signs a stored box by its hash. Without one, its signature gets another comment, or else it is read once more.
+func (t *Set) signBox(ctx context.Context, d blob.Digest, comment string, h hash.Hash) ([]byte, error) {
+	if h != nil {
+		return t.Signer.Sign(h, comment)
+	}
+	if text, err := t.signAgain(ctx, d, comment); err == nil {
+		return text, nil
+	}
+	r, err := t.openBox(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	h = signing.NewHash()
+	if _, err := io.Copy(h, r); err != nil {
+		return nil, err
+	}
+	return t.Signer.Sign(h, comment)
 }
 
 // record is the build in the words of provenance. What of it is not known is left out: a box with less said about it is better

@@ -107,7 +107,7 @@ func (t *Set) publishBox(ctx context.Context, s *build.Session) error {
 // storeBox puts the box's bytes into the blob store, in one pass: copied and inspected if a post-processor made it,
 // packed straight into the store otherwise. sum will be what its signature signs.
 func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) error {
-	w, err := t.openWriter(ctx, sum)
+	w, err := t.openWriter(ctx, s, sum)
 	if err != nil {
 		return build.OurFault(err)
 	}
