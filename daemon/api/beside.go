@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -102,17 +103,27 @@ func (b Beside) file(c *gin.Context) (provenance.Identity, boxregistry.File, err
 }
 
 // boxSignature is kept by the digest of the box. When the same bytes are in several versions, the comment is made to say which
-// one was asked for. A signature of an earlier key says what it said.
+// one was asked for, if a build says so with a signed statement: a row of the database alone makes nothing be signed.
 func (b Beside) boxSignature(ctx context.Context, id provenance.Identity, f boxregistry.File) ([]byte, error) {
 	text, err := b.Known.Signature(ctx, f.Digest)
-	if err != nil {
-		return nil, err
+	if err != nil || !b.attested(ctx, id, f) {
+		return []byte(text), err
 	}
 	named, err := b.Key.Recomment([]byte(text), id.BoxComment())
-	if errors.Is(err, signing.ErrSignature) {
+	if errors.Is(err, signing.ErrSignature) { // of an earlier key; it says what it said
 		return []byte(text), nil
 	}
 	return named, err
+}
+
+// attested tells whether the statement about a file is signed as the one about that box and version.
+func (b Beside) attested(ctx context.Context, id provenance.Identity, f boxregistry.File) bool {
+	signature, err := b.statementSignature(ctx, id, f)
+	if err != nil {
+		return false
+	}
+	comment, err := b.Key.Public().Check(bytes.NewReader(f.Provenance), signature)
+	return err == nil && comment == id.StatementComment()
 }
 
 // statement is there for boxes that were built here since there are statements.

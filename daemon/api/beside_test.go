@@ -91,6 +91,27 @@ func TestBeside(t *testing.T) {
 	}
 }
 
+// Whoever writes into the database can put signed bytes under another version, but does not get them signed as that.
+func TestBesideSignsNothingForARow(t *testing.T) {
+	t.Parallel()
+	k := newKiln(t)
+	k.built(t, "ops/deb 1.0 libvirt amd64", "a box", false)
+	name, nameErr := boxregistry.ParseName("ops/deb")
+	v, versionErr := boxregistry.ParseVersion("2.0")
+	if err := errors.Join(nameErr, versionErr); err != nil {
+		t.Fatal(err)
+	}
+	f, err := k.boxes.Add(t.Context(), boxregistry.Publication{Box: name, Version: v, File: boxregistry.File{Provider: "libvirt", Architecture: "amd64"}}, strings.NewReader("a box"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.release(t, "ops/deb", "2.0")
+	_, text := k.do(t, http.MethodGet, f.Path(name, v)+".minisig", "", "", nil)
+	if comment, err := k.key.Public().Check(strings.NewReader("a box"), []byte(text)); err != nil || !strings.HasPrefix(comment, "ops/deb 1.0 ") {
+		t.Errorf("it is signed as %q, %v", comment, err)
+	}
+}
+
 // A signature of an earlier key is given out as it is: it is still true, and whoever has that key can check it.
 func TestBesideAfterANewKey(t *testing.T) {
 	t.Parallel()
