@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -114,6 +115,43 @@ func TestVerifyElsewhere(t *testing.T) {
 	b.run("box", "verify", "--key=RWxx", box).wants(t, exitFailed, "is not a public key of minisign")
 	b.run("box", "verify", keyLine, b.path("none.box")).wants(t, exitFailed, "is neither a file here, nor a URL, nor the name of a box")
 	b.run("box", "verify", keyLine, "--version=v1", box).wants(t, exitFailed, "v1")
+}
+
+// TestVerifyWithoutBoxkiln runs the commands of docs/provenance.md, where the programs are installed.
+func TestVerifyWithoutBoxkiln(t *testing.T) {
+	t.Parallel()
+	for _, program := range []string{"minisign", "jq", "curl", "sha256sum"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("%s is not installed", program)
+		}
+	}
+	document, err := os.ReadFile("../../docs/provenance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commands, _ := strings.Cut(string(document), "## Checking without boxkiln")
+	commands, _, _ = strings.Cut(commands, "## ")
+	b := newBench(t)
+	d := b.serve()
+	b.run("build", "--box=acme/solo", "--box-version=1.0", b.solo(nil, "")).wants(t, exitOK, "Published and released")
+	b.write("minisign.pub", d.text("/minisign.pub"))
+	var script strings.Builder
+	for line := range strings.Lines(commands) {
+		switch line, isCommand := strings.CutPrefix(line, "    "); {
+		case isCommand && strings.HasPrefix(line, "base="):
+			script.WriteString("base=" + d.url + path.Dir(d.fileOf("acme/solo")) + "\n")
+		case isCommand:
+			script.WriteString(line)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", script.String())
+	cmd.Dir = b.dir
+	out, err := cmd.CombinedOutput()
+	for _, text := range []string{"Trusted comment: acme/solo 1.0 libvirt amd64 sha256:", "Trusted comment: provenance of acme/solo 1.0", "vagrant.box: OK", "sbom.cdx.json: OK", `"boxkiln_role": "medium"`} {
+		if err != nil || !strings.Contains(string(out), text) {
+			t.Fatalf("%v, want %q in\n%s", err, text, out)
+		}
+	}
 }
 
 // text is what the daemon serves at a path.
