@@ -152,7 +152,7 @@ func (d *Daemon) handler() (http.Handler, error) {
 		},
 		Others: []api.Routes{
 			pages,
-			api.Beside{Known: d.registry, Key: d.signer, Log: d.cfg.Log},
+			api.Beside{Known: d.registry, Key: d.signer.Public(), Log: d.cfg.Log},
 			vagrantapi.New(d.registry, vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}),
 		},
 		NotFound: pages.NotFound,

@@ -4,7 +4,8 @@
 // [Load] reads the registry's [Key], or makes it at first use. What is signed is not the file but its BLAKE2b-512, which
 // [NewHash] computes while the file is written; [Key.Sign] signs that together with a comment, which says what the file is.
 // The two halves are signed one after the other, so [Key.Recomment] can say of the same bytes that they are something else too,
-// without reading them again. [PublicKey.Check] checks a file in one pass.
+// without reading them again. [PublicKey.Check] checks a file in one pass. Signatures that are kept one behind the other are
+// found by their comments: [Find].
 package signing
 
 import (

@@ -17,15 +17,15 @@ func TestKnown(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
 	d := b.add("ops/deb 1.0 libvirt/amd64", "a box")
-	for _, err := range []error{second(b.Contents(ctx, d)), second(b.Packages(ctx, d)), second(b.Signature(ctx, d))} {
+	for _, err := range []error{second(b.Contents(ctx, d)), second(b.Packages(ctx, d)), second(b.Signatures(ctx, d))} {
 		if !errors.Is(err, boxregistry.ErrNotFound) {
 			t.Errorf("before: %v", err)
 		}
 	}
 	sum := boxfile.Summary{Unpacked: 7, VirtualSize: 1 << 30}
-	for range 2 { // a second time is no error, and the last one counts
+	for range 2 { // a second time is no error; signatures are added, of the others the last one counts
 		sum.Unpacked++
-		if err := errors.Join(b.SetContents(ctx, d, sum), b.SetPackages(ctx, d, json.RawMessage(`{"a": 1}`)), b.SetSignature(ctx, d, "text\n")); err != nil {
+		if err := errors.Join(b.SetContents(ctx, d, sum), b.SetPackages(ctx, d, json.RawMessage(`{"a": 1}`)), b.AddSignatures(ctx, d, "text\n")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,7 +37,7 @@ func TestKnown(t *testing.T) {
 	if err != nil || string(packages) != `{"a": 1}` {
 		t.Errorf("%s, %v", packages, err)
 	}
-	if signature, err := b.Signature(ctx, d); err != nil || signature != "text\n" {
+	if signature, err := b.Signatures(ctx, d); err != nil || signature != "text\ntext\n" {
 		t.Errorf("%q, %v", signature, err)
 	}
 }
@@ -51,7 +51,7 @@ func TestKnownRefuses(t *testing.T) {
 		t.Error("half a document is taken")
 	}
 	for _, d := range []blob.Digest{"", "abc"} {
-		if err := b.SetSignature(ctx, d, "x"); err == nil {
+		if err := b.AddSignatures(ctx, d, "x"); err == nil {
 			t.Errorf("digest %q is taken", d)
 		}
 	}
@@ -63,7 +63,7 @@ func TestKnownGoesWithTheBytes(t *testing.T) {
 	b.blobs.Now = func() time.Time { return time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC) } // twelve hours before b.now
 	stays, goes := b.add("ops/deb 1.0 libvirt/amd64", "a box"), b.upload("ops/deb 1.1 libvirt/amd64", "nobody's").File.Digest
 	for _, d := range []blob.Digest{stays, goes} {
-		if err := errors.Join(b.SetContents(ctx, d, boxfile.Summary{}), b.SetPackages(ctx, d, json.RawMessage("{}")), b.SetSignature(ctx, d, "x")); err != nil {
+		if err := errors.Join(b.SetContents(ctx, d, boxfile.Summary{}), b.SetPackages(ctx, d, json.RawMessage("{}")), b.AddSignatures(ctx, d, "x")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,7 +71,7 @@ func TestKnownGoesWithTheBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for d, want := range map[blob.Digest]error{stays: nil, goes: boxregistry.ErrNotFound} {
-		for _, err := range []error{second(b.Contents(ctx, d)), second(b.Packages(ctx, d)), second(b.Signature(ctx, d))} {
+		for _, err := range []error{second(b.Contents(ctx, d)), second(b.Packages(ctx, d)), second(b.Signatures(ctx, d))} {
 			if !errors.Is(err, want) {
 				t.Errorf("%s: %v, want %v", d.Short(), err, want)
 			}

@@ -3,8 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -22,8 +20,8 @@ import (
 // Known is what Beside needs of the registry; *store.Registry is one.
 type Known interface {
 	Installed
-	// Signature returns the text of a signature file over bytes, or boxregistry.ErrNotFound.
-	Signature(ctx context.Context, d blob.Digest) (string, error)
+	// Signatures returns the texts of the signature files about a box, one behind the other, or boxregistry.ErrNotFound.
+	Signatures(ctx context.Context, d blob.Digest) (string, error)
 }
 
 // PublicKeyPath is where the public key is that checks all signatures of the registry.
@@ -34,7 +32,7 @@ const PublicKeyPath = "/minisign.pub"
 // public key, to everybody.
 type Beside struct {
 	Known Known
-	Key   *signing.Key
+	Key   signing.PublicKey
 	// Closed lets nobody read who did not prove who he is.
 	Closed bool
 	Log    *slog.Logger
@@ -44,7 +42,7 @@ type Beside struct {
 func (b Beside) Register(r gin.IRoutes) {
 	read := []string{http.MethodGet, http.MethodHead}
 	r.Match(read, PublicKeyPath, func(c *gin.Context) {
-		c.Data(http.StatusOK, "text/plain; charset=utf-8", []byte(b.Key.Public().File()))
+		c.Data(http.StatusOK, "text/plain; charset=utf-8", []byte(b.Key.File()))
 	})
 	const provider = "/:org/boxes/:box/versions/:version/providers/:provider/:arch/"
 	for _, dir := range []string{provider, provider + ":digest/"} {
@@ -102,28 +100,33 @@ func (b Beside) file(c *gin.Context) (provenance.Identity, boxregistry.File, err
 	return provenance.Identity{Box: box.Name, Version: rel.Version, Provider: f.Provider, Architecture: f.Architecture, Digest: f.Digest}, f, nil
 }
 
-// boxSignature is kept by the digest of the box. When the same bytes are in several versions, the comment is made to say which
-// one was asked for, if a build says so with a signed statement: a row of the database alone makes nothing be signed.
-func (b Beside) boxSignature(ctx context.Context, id provenance.Identity, f boxregistry.File) ([]byte, error) {
-	text, err := b.Known.Signature(ctx, f.Digest)
-	if err != nil || !b.attested(ctx, id, f) {
-		return []byte(text), err
-	}
-	named, err := b.Key.Recomment([]byte(text), id.BoxComment())
-	if errors.Is(err, signing.ErrSignature) { // of an earlier key; it says what it said
-		return []byte(text), nil
-	}
-	return named, err
+func (b Beside) boxSignature(ctx context.Context, id provenance.Identity, _ boxregistry.File) ([]byte, error) {
+	return b.signature(ctx, id.Digest, id.BoxComment(), nil)
 }
 
-// attested tells whether the statement about a file is signed as the one about that box and version.
-func (b Beside) attested(ctx context.Context, id provenance.Identity, f boxregistry.File) bool {
-	signature, err := b.statementSignature(ctx, id, f)
+// statementSignature looks at the statement too: a draft that was built twice with the same outcome has two signed statements,
+// and kept the first.
+func (b Beside) statementSignature(ctx context.Context, id provenance.Identity, f boxregistry.File) ([]byte, error) {
+	return b.signature(ctx, id.Digest, id.StatementComment(), f.Provenance)
+}
+
+// signature finds the newest one that says what was asked for; of several, one that holds over the content, if that is given.
+// Nothing is signed here: a row of the database alone makes no box genuine.
+func (b Beside) signature(ctx context.Context, d blob.Digest, comment string, content []byte) ([]byte, error) {
+	files, err := b.Known.Signatures(ctx, d)
 	if err != nil {
-		return false
+		return nil, err
 	}
-	comment, err := b.Key.Public().Check(bytes.NewReader(f.Provenance), signature)
-	return err == nil && comment == id.StatementComment()
+	found := signing.Find(files, comment)
+	if len(found) == 0 {
+		return nil, boxregistry.ErrNotFound
+	}
+	for _, file := range found {
+		if _, err := b.Key.Check(bytes.NewReader(content), []byte(file)); content != nil && err == nil {
+			return []byte(file), nil
+		}
+	}
+	return []byte(found[0]), nil // perhaps it is of an earlier key
 }
 
 // statement is there for boxes that were built here since there are statements.
@@ -132,12 +135,6 @@ func (b Beside) statement(_ context.Context, _ provenance.Identity, f boxregistr
 		return nil, boxregistry.ErrNotFound
 	}
 	return f.Provenance, nil
-}
-
-func (b Beside) statementSignature(ctx context.Context, _ provenance.Identity, f boxregistry.File) ([]byte, error) {
-	sum := sha256.Sum256(f.Provenance)
-	text, err := b.Known.Signature(ctx, blob.Digest(hex.EncodeToString(sum[:])))
-	return []byte(text), err
 }
 
 func (b Beside) sbom(ctx context.Context, _ provenance.Identity, f boxregistry.File) ([]byte, error) {

@@ -232,7 +232,7 @@ func (k *kiln) serveOn(t *testing.T, l net.Listener) *httptest.Server {
 	r.HandleMethodNotAllowed = true
 	r.Use(api.Guard(k.tokens))
 	k.server.Mount(r)
-	api.Beside{Known: k.boxes, Key: k.key, Log: k.server.Log}.Register(r)
+	api.Beside{Known: k.boxes, Key: k.key.Public(), Log: k.server.Log}.Register(r)
 	s := httptest.NewUnstartedServer(r)
 	s.Listener.Close()
 	s.Listener, s.Config.ConnContext = l, api.ConnContext

@@ -2,10 +2,9 @@ package steps
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"net/url"
@@ -62,17 +61,29 @@ func (t *Set) signed(ctx context.Context, d blob.Digest) bool {
 	return err == nil
 }
 
-// signAgain gives the signature that a box has already another comment.
+// signAgain gives a signature that the box has already another comment.
 func (t *Set) signAgain(ctx context.Context, d blob.Digest, comment string) ([]byte, error) {
-	text, err := t.Registry.Signature(ctx, d)
+	files, err := t.Registry.Signatures(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	return t.Signer.Recomment([]byte(text), comment)
+	for _, file := range signing.Split(files) {
+		said, err := signing.Comment(file)
+		if err == nil {
+			_, err = provenance.ParseIdentity(said) // else it is of a statement
+		}
+		if err != nil {
+			continue
+		}
+		if text, err := t.Signer.Recomment([]byte(file), comment); err == nil {
+			return text, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: none of this key", signing.ErrSignature)
 }
 
 // attest says what a stored box was built from, and puts beside it what proves that: the statement becomes the file's
-// provenance; signatures and packages are kept by the digests of what they are about.
+// provenance; signatures and packages are kept by the digest of the box.
 func (t *Set) attest(ctx context.Context, s *build.Session, pub *boxregistry.Publication, h hash.Hash) error {
 	id := provenance.Identity{Box: pub.Box, Version: pub.Version, Provider: pub.File.Provider, Architecture: pub.File.Architecture, Digest: pub.File.Digest}
 	var err error
@@ -94,9 +105,7 @@ func (t *Set) sign(ctx context.Context, f boxregistry.File, id provenance.Identi
 	if err := errors.Join(boxErr, statementErr); err != nil {
 		return err
 	}
-	sum := sha256.Sum256(f.Provenance)
-	return errors.Join(t.Registry.SetSignature(ctx, f.Digest, string(box)),
-		t.Registry.SetSignature(ctx, blob.Digest(hex.EncodeToString(sum[:])), string(statement)))
+	return t.Registry.AddSignatures(ctx, f.Digest, string(box)+string(statement))
 }
 
 // signBox signs a stored box by its hash. Without one, its signature gets another comment, or else it is read once more.

@@ -26,8 +26,8 @@ type Registry interface {
 	Publish(ctx context.Context, p boxregistry.Publication) error
 	Release(ctx context.Context, name boxregistry.Name, v boxregistry.Version, channels ...boxregistry.Channel) error
 	SetPackages(ctx context.Context, d blob.Digest, sbom json.RawMessage) error
-	Signature(ctx context.Context, d blob.Digest) (string, error)
-	SetSignature(ctx context.Context, d blob.Digest, signature string) error
+	Signatures(ctx context.Context, d blob.Digest) (string, error)
+	AddSignatures(ctx context.Context, d blob.Digest, files string) error
 	SetSmoke(ctx context.Context, name boxregistry.Name, v boxregistry.Version, p boxregistry.Provider, a boxregistry.Architecture, s boxregistry.Smoke) error
 	Resolve(ctx context.Context, name boxregistry.Name, r boxregistry.Requirement, p boxregistry.Provider, a boxregistry.Architecture) (boxregistry.Resolved, error)
 }
