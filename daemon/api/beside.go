@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -121,12 +122,11 @@ func (b Beside) signature(ctx context.Context, d blob.Digest, comment string, co
 	if len(found) == 0 {
 		return nil, boxregistry.ErrNotFound
 	}
-	for _, file := range found {
-		if _, err := b.Key.Check(bytes.NewReader(content), []byte(file)); content != nil && err == nil {
-			return []byte(file), nil
-		}
-	}
-	return []byte(found[0]), nil // perhaps it is of an earlier key
+	i := slices.IndexFunc(found, func(file string) bool {
+		_, err := b.Key.Check(bytes.NewReader(content), []byte(file))
+		return err == nil || content == nil
+	})
+	return []byte(found[max(i, 0)]), nil // where none holds, it may be of an earlier key
 }
 
 // statement is there for boxes that were built here since there are statements.
