@@ -1,7 +1,7 @@
 // Package steps holds the stages of a build, one file each, in the order in which a build runs them: fetch-media,
-// make-key, make-media, serve-seed, create-machine, type-boot, wait-guest, provision, shutdown, export, post-process,
-// publish. Each is a function over the build's session; [Set.List] puts together those that a plan needs. Steps have no
-// clean-up: what they do outside the process they first write to the ledger.
+// make-key, make-media, serve-seed, create-machine, type-boot, wait-guest, provision, record-packages, shutdown, export,
+// post-process, publish. Each is a function over the build's session; [Set.List] puts together those that a plan needs.
+// Steps have no clean-up: what they do outside the process they first write to the ledger.
 package steps
 
 import (
