@@ -49,6 +49,7 @@ type Config struct {
 	SocketGroup string
 	Budget      queue.Budget
 	Checkpoints CheckpointLimits
+	Mirror      MirrorConfig
 	Parts       build.Parts
 	// Drivers makes the drivers, once the id of this installation is known.
 	Drivers func(install string) map[string]hypervisor.Driver
@@ -75,6 +76,7 @@ type Daemon struct {
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
 	signer   *signing.Key
+	moveIn   moveIn
 	media    *iso.Cache
 	builds   *Builds
 	kept     *checkpoint.Store
@@ -121,6 +123,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	if d.registry, err = boxstore.New(ctx, d.db, blobs, nil); err != nil {
+		return err
+	}
+	if err := d.openMoveIn(); err != nil {
 		return err
 	}
 	if d.media, err = iso.NewCache(iso.Config{Dir: data.Media()}); err != nil {
@@ -240,6 +245,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	g.Go(func() error {
 		<-gctx.Done()
 		stopQueue()
+		d.moveIn.close()
 		d.queue.Stopped() // clients see the end of their builds before the door closes
 		return shutAll(servers)
 	})
@@ -249,8 +255,14 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Retire waits until no build runs and none waits, and then takes no more: the daemon can end without losing one.
-func (d *Daemon) Retire(ctx context.Context) error { return d.builds.retire(ctx) }
+// Retire waits until no build and no import runs and none waits, and then takes no more: the daemon can end without losing
+// one.
+func (d *Daemon) Retire(ctx context.Context) error {
+	if err := d.moveIn.imports.Retire(ctx); err != nil {
+		return err
+	}
+	return d.builds.retire(ctx)
+}
 
 // settleTime bounds how long a daemon that ends waits for the checkpoints of its last builds.
 const settleTime = time.Minute
@@ -258,6 +270,7 @@ const settleTime = time.Minute
 // Close gives the data directory back.
 func (d *Daemon) Close() error {
 	var errs error
+	d.moveIn.close()
 	if d.kept != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 		errs = d.kept.Settle(ctx)

@@ -147,15 +147,18 @@ func (d *Daemon) handler() (http.Handler, error) {
 	door := api.Door{
 		Tokens: d.tokens,
 		API: &api.Server{
-			Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Resumer: d.builds, Explainer: d.explain, Checkpoints: d.kept, Installed: d.registry, Window: d.builds, Log: d.cfg.Log, Now: d.cfg.Now,
+			Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Resumer: d.builds, Explainer: d.explain, Checkpoints: d.kept, Installed: d.registry, Window: d.builds, Imports: d.moveIn.imports, Log: d.cfg.Log, Now: d.cfg.Now,
 			Info: wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
 		},
 		Others: []api.Routes{
 			pages,
 			api.Beside{Known: d.registry, Key: d.signer.Public(), Log: d.cfg.Log},
-			vagrantapi.New(d.registry, vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}),
+			vagrantapi.New(d.boxes(), vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}),
 		},
 		NotFound: pages.NotFound,
+	}
+	if d.moveIn.mirror != nil {
+		door.First = d.moveIn.mirror.Serve
 	}
 	return vagrantapi.CollapseSlashes(door.Handler()), nil
 }

@@ -75,7 +75,7 @@ func (r *Registry) Add(ctx context.Context, p boxregistry.Publication, src io.Re
 	return p.File, r.Publish(ctx, p)
 }
 
-// Collect deletes the blobs that no version names and that have been stored for at least grace, which covers those
+// Collect deletes the blobs that no version and no mirrored file names and that have been stored for at least grace, which covers those
 // between Commit and Publish. It returns how many bytes it freed.
 func (r *Registry) Collect(ctx context.Context, grace time.Duration) (freed int64, err error) {
 	for info, err := range r.blobs.All(ctx) {
@@ -98,7 +98,8 @@ func (r *Registry) Collect(ctx context.Context, grace time.Duration) (freed int6
 func (r *Registry) collectOne(ctx context.Context, info blob.Info) (freed int64, err error) {
 	err = r.db.Tx(ctx, func(tx *sql.Tx) error {
 		var used bool
-		row := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM box_files WHERE digest = ?)`, string(info.Digest))
+		row := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM box_files WHERE digest = ?1)
+			OR EXISTS (SELECT 1 FROM mirror_files WHERE digest = ?1)`, string(info.Digest))
 		if err := row.Scan(&used); err != nil || used {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/mirror"
 	kiln "github.com/boxkiln/boxkiln/daemon"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
@@ -28,6 +29,9 @@ type serveOptions struct {
 	budget                       queue.Budget
 	diskGiB, checkpointGiB       int64
 	checkpointKeep, cacheMaxAge  time.Duration
+	mirrors                      []string
+	mirrorTTL                    time.Duration
+	mirrorOffline                bool
 }
 
 // defaultListen is where the daemon serves boxes and pages unless told otherwise.
@@ -54,6 +58,9 @@ boxes, pages and the API on --listen. A second interrupt ends it at once; what t
 	f.Int64Var(&o.checkpointGiB, "checkpoint-budget", 0, "GiB of disk for checkpoints; 0 for 20")
 	f.DurationVar(&o.checkpointKeep, "checkpoint-keep", 30*24*time.Hour, "how old a checkpoint may become before it is removed")
 	f.DurationVar(&o.cacheMaxAge, "cache-max-age", build.DefaultCacheMaxAge, "how old a checkpoint may be to be used, where no template or switch says")
+	f.StringArrayVar(&o.mirrors, "mirror", nil, "serve unknown boxes of an organisation from another registry, `ORG=URL`; * for all organisations; may be repeated")
+	f.DurationVar(&o.mirrorTTL, "mirror-ttl", 15*time.Minute, "how long a mirrored catalog is used without asking again")
+	f.BoolVar(&o.mirrorOffline, "mirror-offline", false, "ask no mirrored registry, and serve what is here")
 	f.TextVar(&o.level, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	return cmd
 }
@@ -95,11 +102,28 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 	if err != nil {
 		return kiln.Config{}, err
 	}
+	mirrored, err := o.mirror()
+	if err != nil {
+		return kiln.Config{}, err
+	}
 	return kiln.Config{
-		Data: data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
+		Mirror: mirrored,
+		Data:   data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
 		Checkpoints: kiln.CheckpointLimits{Budget: o.checkpointGiB << 30, Keep: o.checkpointKeep, MaxAge: o.cacheMaxAge},
 		Budget:      budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
 	}, nil
+}
+
+// mirror reads the switches about other registries.
+func (o *serveOptions) mirror() (kiln.MirrorConfig, error) {
+	cfg := kiln.MirrorConfig{TTL: o.mirrorTTL, Offline: o.mirrorOffline}
+	var errs error
+	for _, text := range o.mirrors {
+		s, err := mirror.ParseSource(text)
+		errs = errors.Join(errs, err)
+		cfg.Sources = append(cfg.Sources, s)
+	}
+	return cfg, errs
 }
 
 // cpuShare is how many guest CPUs there may be for each of the host's: installers wait more than they compute.

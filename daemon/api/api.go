@@ -76,6 +76,8 @@ type Server struct {
 	Checkpoints Checkpoints
 	// Installed tells what is in the boxes.
 	Installed Installed
+	// Imports brings boxes from elsewhere.
+	Imports Imports
 
 	followers atomic.Int64
 }
@@ -104,6 +106,7 @@ func (s *Server) Mount(r gin.IRouter) {
 	s.mountResume(v1)
 	s.mountCheckpoints(v1)
 	s.mountPackages(v1)
+	s.mountImports(v1)
 	v1.POST("/tokens", need(auth.Admin), s.createToken)
 	v1.GET("/tokens", need(auth.Admin), s.listTokens)
 	v1.DELETE("/tokens/:name", need(auth.Admin), s.revokeToken)

@@ -22,10 +22,12 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry/blob/mem"
 	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
+	"github.com/boxkiln/boxkiln/boxregistry/upstream"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
+	"github.com/boxkiln/boxkiln/daemon/imports"
 	"github.com/boxkiln/boxkiln/daemon/inputs"
 	"github.com/boxkiln/boxkiln/daemon/store"
 	"github.com/boxkiln/boxkiln/daemon/wire"
@@ -210,6 +212,9 @@ func newKiln(t *testing.T) *kiln {
 		t.Fatal(err)
 	}
 	k.server.Installed = k.boxes
+	manager := imports.New(imports.Config{Fetcher: &upstream.Fetcher{Dir: t.TempDir()}})
+	t.Cleanup(manager.Close)
+	k.server.Imports = manager
 	k.tcp = k.serve(t, "tcp", "127.0.0.1:0")
 	k.serve(t, "unix", k.socket)
 	return k

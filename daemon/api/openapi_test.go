@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/boxkiln/boxkiln/boxregistry/sbom"
+	"github.com/boxkiln/boxkiln/boxregistry/upstream"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/wire"
@@ -158,6 +159,8 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"BoxFile": wire.BoxFile{}, "System": sbom.System{}, "Package": sbom.Package{}, "PackageList": wire.PackageList{},
 		"PackageChange": sbom.Change{}, "PackageChanges": sbom.Changes{}, "PackageDiff": wire.PackageDiff{},
 		"Discrepancy": sbom.Discrepancy{}, "Parity": sbom.Parity{}, "ParityReport": wire.ParityReport{},
+		"ImportRequest": wire.ImportRequest{}, "Import": wire.Import{}, "ImportList": wire.ImportList{},
+		"ImportEvent": wire.ImportEvent{}, "ImportSummary": upstream.Summary{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
 	} {
 		s, ok := d.Components.Schemas[name]

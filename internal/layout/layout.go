@@ -13,6 +13,7 @@
 //	DATA/media/                 downloaded installation media
 //	DATA/blobs/                 files of boxes, by digest
 //	DATA/staging/               uploads that are not complete
+//	DATA/fetches/               boxes on their way from elsewhere
 //	DATA/checkpoints/<id>/      frozen machines and finished artifacts
 //	DATA/builds/<id>/           plan.json, files.json, secrets, log
 //	DATA/builds/<id>/attempt-N/ serial, screen.png, timeline.json, work/, outputs/, scratch/
@@ -131,6 +132,9 @@ func (d Dir) Blobs() string { return d.join("blobs") }
 // Staging holds uploads that are not complete.
 func (d Dir) Staging() string { return d.join("staging") }
 
+// Fetches holds what has arrived of boxes that come from elsewhere.
+func (d Dir) Fetches() string { return d.join("fetches") }
+
 // Checkpoints holds the frozen machines and finished artifacts, each in a folder called by its id; daemon/checkpoint makes them.
 func (d Dir) Checkpoints() string { return d.join("checkpoints") }
 
@@ -150,6 +154,7 @@ func (d Dir) Make() error {
 		{d.Media(), PassMode}, // QEMU reads the media in place
 		{d.Blobs(), PassMode}, // a box can be the backing file of a build's disk
 		{d.Staging(), PrivateMode},
+		{d.Fetches(), PrivateMode},
 		{d.Checkpoints(), PassMode},
 		{d.Builds(), PassMode},
 	}
