@@ -1,17 +1,21 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/boxkiln/boxkiln/boxregistry/provenance"
 	"github.com/boxkiln/boxkiln/daemon/wire"
+	"github.com/boxkiln/boxkiln/hypervisor"
 )
 
 // packager is a script after which the guest's dpkg lists some packages, pairs of names and versions.
@@ -184,4 +188,34 @@ func (b *bench) tamper(name, old, text string) {
 		b.t.Fatal(err)
 	}
 	b.write(name, strings.Replace(string(data), old, text, 1))
+}
+
+// TestSmokeIsInTheProvenance: what the smoke test saw is signed with the rest, and one that failed leaves a draft.
+func TestSmokeIsInTheProvenance(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var broken atomic.Bool
+	b.wrap = func(d hypervisor.Driver) hypervisor.Driver { return smokeless{d, &broken} }
+	d := b.serve()
+	template := b.solo(nil, "")
+	b.run("build", "--smoke", "--box=acme/solo", "--box-version=1.0", template).wants(t, exitOK, "Smoke test", "Published and released")
+	b.run("box", "verify", "acme/solo").wants(t, exitOK, "smoke test  logged in")
+	broken.Store(true)
+	b.run("build", "--force", "--smoke", "--box=acme/solo", "--box-version=1.1", template).wants(t, exitFailed, "failed its smoke test and stays a draft", "no second machine today")
+	if catalog := d.text("/acme/solo"); strings.Contains(catalog, "1.1") {
+		t.Errorf("the version is not a draft: %s", catalog)
+	}
+}
+
+// smokeless is a driver that, while broken, makes no machines for smoke tests.
+type smokeless struct {
+	hypervisor.Driver
+	broken *atomic.Bool
+}
+
+func (s smokeless) Create(ctx context.Context, spec hypervisor.Spec) (hypervisor.Machine, error) {
+	if s.broken.Load() && strings.HasSuffix(spec.Name, "-smoke") {
+		return nil, errors.New("no second machine today")
+	}
+	return s.Driver.Create(ctx, spec)
 }
