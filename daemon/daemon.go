@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
 	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
@@ -45,6 +46,10 @@ type Config struct {
 	BaseURL boxregistry.BaseURL
 	// InsecureHTTP permits a Listen address that is not loopback: there is no TLS of our own.
 	InsecureHTTP bool
+	// Blobs opens the store of the files of boxes for the installation with this id; nil for the data directory's own.
+	Blobs func(ctx context.Context, install string) (blob.Store, error)
+	// RedirectDownloads sends clients to where the files are, if Blobs can be linked to, and else all bytes go through here.
+	RedirectDownloads bool
 	// SocketGroup may use the socket besides the daemon's own user; empty for nobody.
 	SocketGroup string
 	Budget      queue.Budget
@@ -118,7 +123,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.tokens, err = auth.Open(ctx, d.db, d.cfg.Now); err != nil {
 		return err
 	}
-	blobs, err := blobfs.Open(data.Blobs(), data.Staging())
+	install, err := st.InstallID(ctx)
+	if err != nil {
+		return err
+	}
+	blobs, err := d.openBlobs(ctx, install)
 	if err != nil {
 		return err
 	}
@@ -131,21 +140,24 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.media, err = iso.NewCache(iso.Config{Dir: data.Media()}); err != nil {
 		return err
 	}
-	return d.assemble(ctx, st)
+	return d.assemble(ctx, st, install)
+}
+
+func (d *Daemon) openBlobs(ctx context.Context, install string) (blob.Store, error) {
+	if d.cfg.Blobs != nil {
+		return d.cfg.Blobs(ctx, install)
+	}
+	return blobfs.Open(d.cfg.Data.Blobs(), d.cfg.Data.Staging())
 }
 
 // assemble puts the parts of running builds together.
-func (d *Daemon) assemble(ctx context.Context, st *store.Store) error {
+func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) error {
 	data := d.cfg.Data
-	install, err := st.InstallID(ctx)
+	vault, err := openVault(data.Key())
 	if err != nil {
 		return err
 	}
 	if d.signer, err = signing.Load(data.SigningKey()); err != nil {
-		return err
-	}
-	vault, err := openVault(data.Key())
-	if err != nil {
 		return err
 	}
 	if err := fsx.Sweep(data.Inputs()); err != nil {

@@ -144,16 +144,31 @@ func (d *Daemon) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	registry := vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}
+	if d.cfg.RedirectDownloads {
+		registry.Links = d.registry
+	}
 	door := api.Door{
 		Tokens: d.tokens,
 		API: &api.Server{
-			Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Resumer: d.builds, Explainer: d.explain, Checkpoints: d.kept, Installed: d.registry, Window: d.builds, Imports: d.moveIn.imports, Log: d.cfg.Log, Now: d.cfg.Now,
-			Info: wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
+			Builds:      d.builds,
+			Inputs:      d.builds.inputs,
+			Tokens:      d.tokens,
+			Resumer:     d.builds,
+			Explainer:   d.explain,
+			Checkpoints: d.kept,
+			BoxStore:    d.registry,
+			Installed:   d.registry,
+			Window:      d.builds,
+			Imports:     d.moveIn.imports,
+			Log:         d.cfg.Log,
+			Now:         d.cfg.Now,
+			Info:        wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
 		},
 		Others: []api.Routes{
 			pages,
 			api.Beside{Known: d.registry, Key: d.signer.Public(), Log: d.cfg.Log},
-			vagrantapi.New(d.boxes(), vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}),
+			vagrantapi.New(d.boxes(), registry),
 		},
 		NotFound: pages.NotFound,
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // What is known of bytes besides the bytes is kept under their digest: the same box in two versions has the same contents,
-// packages and signatures. It goes when the bytes are collected; when it was last kept is when its grace begins anew.
+// packages and signatures. Collect removes it, after a grace that begins anew whenever it is kept again.
 
 // SetContents keeps what an inspection found in a box. It may be kept again.
 func (r *Registry) SetContents(ctx context.Context, d blob.Digest, s boxfile.Summary) error {
@@ -59,7 +59,7 @@ func (r *Registry) Signatures(ctx context.Context, d blob.Digest) (string, error
 }
 
 // knowledge is a table of the kind "digest, something about it, when".
-type knowledge struct{ what, set, get, forget string }
+type knowledge struct{ what, set, get string }
 
 var (
 	knownContents = knowledge{
@@ -67,21 +67,18 @@ var (
 		`INSERT INTO blob_contents (digest, summary, created_at) VALUES (?, ?, ?)
 			ON CONFLICT DO UPDATE SET summary = excluded.summary, created_at = excluded.created_at`,
 		`SELECT summary FROM blob_contents WHERE digest = ?`,
-		`DELETE FROM blob_contents WHERE digest = ?`,
 	}
 	knownPackages = knowledge{
 		"list of packages",
 		`INSERT INTO blob_packages (digest, sbom, created_at) VALUES (?, ?, ?)
 			ON CONFLICT DO UPDATE SET sbom = excluded.sbom, created_at = excluded.created_at`,
 		`SELECT sbom FROM blob_packages WHERE digest = ?`,
-		`DELETE FROM blob_packages WHERE digest = ?`,
 	}
 	knownSignatures = knowledge{
 		"signature",
 		`INSERT INTO blob_signatures (digest, signature, created_at) VALUES (?, ?, ?)
 			ON CONFLICT DO UPDATE SET signature = signature || excluded.signature, created_at = excluded.created_at`,
 		`SELECT signature FROM blob_signatures WHERE digest = ?`,
-		`DELETE FROM blob_signatures WHERE digest = ?`,
 	}
 )
 
@@ -101,14 +98,4 @@ func (r *Registry) known(ctx context.Context, k knowledge, d blob.Digest) (text 
 		err = fmt.Errorf("%s of %s: %w", k.what, d.Short(), boxregistry.ErrNotFound)
 	}
 	return text, err
-}
-
-// forget drops what is known of bytes that are no longer there.
-func forget(ctx context.Context, tx *sql.Tx, d blob.Digest) error {
-	var errs error
-	for _, k := range []knowledge{knownContents, knownPackages, knownSignatures} {
-		_, err := tx.ExecContext(ctx, k.forget, string(d))
-		errs = errors.Join(errs, err)
-	}
-	return errs
 }

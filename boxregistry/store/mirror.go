@@ -56,18 +56,27 @@ func (r *Registry) MirroredFiles(ctx context.Context, name boxregistry.Name) (li
 // KeepMirroredFile keeps stored bytes as those of a file of another registry, in the place of the ones before. Errors:
 // blob.ErrNotFound when they are not stored.
 func (r *Registry) KeepMirroredFile(ctx context.Context, f boxregistry.MirroredFile) error {
-	err := r.write(ctx, func(t transaction) error {
-		if _, err := r.blobs.Stat(ctx, f.Digest); err != nil {
-			return err
-		}
+	if err := r.keepMirrored(ctx, f); err != nil {
+		return fmt.Errorf("keep %s %s %s/%s: %w", f.Box, f.Version, f.Provider, f.Architecture, err)
+	}
+	return nil
+}
+
+// keepMirrored holds the digest from the look at the bytes to the row that names them, as publish does.
+func (r *Registry) keepMirrored(ctx context.Context, f boxregistry.MirroredFile) error {
+	unlock, err := r.digests.Lock(ctx, f.Digest)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := r.blobs.Stat(ctx, f.Digest); err != nil {
+		return err
+	}
+	return r.write(ctx, func(t transaction) error {
 		_, err := t.ExecContext(ctx, `INSERT INTO mirror_files (org, name, version, provider, architecture, source, digest, size, fetched_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET source = excluded.source, digest = excluded.digest, size = excluded.size, fetched_at = excluded.fetched_at`,
 			f.Box.Org(), f.Box.Box(), f.Version.String(), string(f.Provider), string(f.Architecture), f.Source, string(f.Digest), f.Size, micros(f.Fetched))
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("keep %s %s %s/%s: %w", f.Box, f.Version, f.Provider, f.Architecture, err)
-	}
-	return nil
 }

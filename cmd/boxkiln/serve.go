@@ -24,7 +24,8 @@ import (
 // serveOptions are the switches of `boxkiln serve`.
 type serveOptions struct {
 	listen, baseURL, socketGroup string
-	insecure                     bool
+	blobs                        string
+	insecure, redirect           bool
 	level                        slog.Level
 	budget                       queue.Budget
 	diskGiB, checkpointGiB       int64
@@ -51,6 +52,8 @@ boxes, pages and the API on --listen. A second interrupt ends it at once; what t
 	f.StringVar(&o.listen, "listen", defaultListen, "TCP address for boxes, pages and the API; empty for the socket alone")
 	f.StringVar(&o.baseURL, "base-url", "", "URL under which clients reach the daemon, behind a proxy")
 	f.BoolVar(&o.insecure, "insecure-http", false, "listen without TLS on an address that is not loopback")
+	f.StringVar(&o.blobs, "blobs", "", "where files of boxes are kept: s3://BUCKET/PREFIX?endpoint=URL&region=NAME&path_style=true, or file for the data directory; where they were, unless given (environment "+envBlobs+")")
+	f.BoolVar(&o.redirect, "blob-redirect", false, "send clients to the bucket for their downloads, instead of passing the bytes on")
 	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the daemon's socket")
 	f.IntVar(&o.budget.MemoryMiB, "memory-budget", 0, "MiB of memory for running builds; 0 for four fifths of the host's")
 	f.IntVar(&o.budget.CPUs, "cpu-budget", 0, "CPUs for running builds; 0 for twice the host's")
@@ -74,6 +77,11 @@ func runServe(ctx context.Context, env *environment, o *serveOptions) error {
 	if err != nil {
 		return err
 	}
+	place, err := env.blobPlace(data, o.blobs)
+	if err != nil {
+		return err
+	}
+	cfg.Blobs = place.open
 	cfg.Ready = func(addr string) {
 		if addr != "" {
 			fmt.Fprintf(env.stdout, "Boxkiln serves %s on http://%s\n", data.Path(), addr)
@@ -84,6 +92,9 @@ func runServe(ctx context.Context, env *environment, o *serveOptions) error {
 	d, err := kiln.Open(ctx, cfg)
 	if err != nil {
 		return err
+	}
+	if err := place.remember(data); err != nil {
+		return errors.Join(err, d.Close())
 	}
 	return errors.Join(d.Serve(ctx), d.Close())
 }
@@ -108,7 +119,8 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 	}
 	return kiln.Config{
 		Mirror: mirrored,
-		Data:   data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
+		RedirectDownloads: o.redirect,
+		Data:              data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
 		Checkpoints: kiln.CheckpointLimits{Budget: o.checkpointGiB << 30, Keep: o.checkpointKeep, MaxAge: o.cacheMaxAge},
 		Budget:      budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
 	}, nil
@@ -221,6 +233,11 @@ func (e *environment) ownDaemon(ctx context.Context) (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
+	place, err := e.blobPlace(data, "")
+	if err != nil {
+		return nil, err
+	}
+	cfg.Blobs = place.open
 	ready := make(chan struct{})
 	cfg.Ready = func(string) { close(ready) }
 	d, err := kiln.Open(ctx, cfg)

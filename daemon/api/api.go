@@ -78,6 +78,8 @@ type Server struct {
 	Installed Installed
 	// Imports brings boxes from elsewhere.
 	Imports Imports
+	// BoxStore keeps the files of boxes.
+	BoxStore BoxStore
 
 	followers atomic.Int64
 }
@@ -107,6 +109,7 @@ func (s *Server) Mount(r gin.IRouter) {
 	s.mountCheckpoints(v1)
 	s.mountPackages(v1)
 	s.mountImports(v1)
+	s.mountFsck(v1)
 	v1.POST("/tokens", need(auth.Admin), s.createToken)
 	v1.GET("/tokens", need(auth.Admin), s.listTokens)
 	v1.DELETE("/tokens/:name", need(auth.Admin), s.revokeToken)

@@ -161,6 +161,7 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"Discrepancy": sbom.Discrepancy{}, "Parity": sbom.Parity{}, "ParityReport": wire.ParityReport{},
 		"ImportRequest": wire.ImportRequest{}, "Import": wire.Import{}, "ImportList": wire.ImportList{},
 		"ImportEvent": wire.ImportEvent{}, "ImportSummary": upstream.Summary{},
+		"FsckRequest": wire.FsckRequest{}, "FsckEvent": wire.FsckEvent{}, "FsckFinding": wire.FsckFinding{}, "FsckReport": wire.FsckReport{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
 	} {
 		s, ok := d.Components.Schemas[name]

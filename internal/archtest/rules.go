@@ -100,6 +100,7 @@ func reserved() []Reserved {
 		{"github.com/mattn/go-sqlite3", []string{"internal/sqlitedb"}},
 		{"github.com/spf13/cobra", []string{"cmd/..."}},
 		{"github.com/hashicorp/hcl", []string{"template/...", "internal/schema"}},
-		{"testing", []string{"internal/...", "hypervisor/hypervisortest", "provisioners/guesttest", "boxregistry/blob/blobtest", "daemon/queue/queuetest"}},
+		{"github.com/aws/aws-sdk-go-v2", []string{"boxregistry/blob/s3/..."}},
+		{"testing", []string{"internal/...", "hypervisor/hypervisortest", "provisioners/guesttest", "boxregistry/blob/blobtest", "boxregistry/blob/s3/s3test", "daemon/queue/queuetest"}},
 	}
 }

@@ -12,6 +12,7 @@
 //	DATA/inputs/                files that templates name, by digest
 //	DATA/media/                 downloaded installation media
 //	DATA/blobs/                 files of boxes, by digest
+//	DATA/blobs.url              where they are instead, if not here
 //	DATA/staging/               uploads that are not complete
 //	DATA/fetches/               boxes on their way from elsewhere
 //	DATA/checkpoints/<id>/      frozen machines and finished artifacts
@@ -97,6 +98,9 @@ func (d Dir) DB() string { return d.join("boxkiln.db") }
 
 // Lock is the file that the daemon locks while it owns the directory.
 func (d Dir) Lock() string { return d.join("lock") }
+
+// BlobPlace says where the files of boxes are, if not in Blobs.
+func (d Dir) BlobPlace() string { return d.join("blobs.url") }
 
 // Key is the key that seals secrets at rest.
 func (d Dir) Key() string { return d.join("key") }

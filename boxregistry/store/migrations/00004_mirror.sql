@@ -23,3 +23,8 @@ CREATE TABLE mirror_files (
     PRIMARY KEY (org, name, version, provider, architecture)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mirror_files_digest ON mirror_files (digest); -- collection asks whether a blob is in use
+
+-- Every digest that something names: collection keeps these.
+CREATE VIEW named_blobs AS
+    SELECT digest FROM box_files WHERE digest <> ''
+    UNION ALL SELECT digest FROM mirror_files;
