@@ -22,6 +22,7 @@ import (
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
 	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
+	"github.com/boxkiln/boxkiln/boxregistry/upload"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
@@ -55,7 +56,11 @@ type Config struct {
 	Budget      queue.Budget
 	Checkpoints CheckpointLimits
 	Mirror      MirrorConfig
-	Parts       build.Parts
+	// PurgeAfter is how long what was deleted can be restored; 0 for DefaultPurgeAfter.
+	PurgeAfter time.Duration
+	// Uploads are the limits of box files that come from outside.
+	Uploads upload.Limits
+	Parts   build.Parts
 	// Drivers makes the drivers, once the id of this installation is known.
 	Drivers func(install string) map[string]hypervisor.Driver
 	Version string
@@ -82,6 +87,7 @@ type Daemon struct {
 	registry *boxstore.Registry
 	signer   *signing.Key
 	moveIn   moveIn
+	uploads  *upload.Receiver
 	media    *iso.Cache
 	builds   *Builds
 	kept     *checkpoint.Store
@@ -135,6 +141,13 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := d.openMoveIn(); err != nil {
+		return err
+	}
+	d.uploads, err = upload.New(upload.Config{
+		Registry: d.registry, Rows: d.registry, Blobs: blobs, Dir: data.Uploads(), Limits: d.cfg.Uploads,
+		Free: func() (int64, error) { return fsx.Free(data.Uploads()) }, Now: d.cfg.Now, Log: d.cfg.Log,
+	})
+	if err != nil {
 		return err
 	}
 	if d.media, err = iso.NewCache(iso.Config{Dir: data.Media()}); err != nil {
@@ -292,6 +305,9 @@ func (d *Daemon) Close() error {
 		if c, ok := driver.(interface{ Close() error }); ok {
 			errs = errors.Join(errs, c.Close())
 		}
+	}
+	if d.uploads != nil {
+		errs = errors.Join(errs, d.uploads.Close())
 	}
 	if d.db != nil {
 		errs = errors.Join(errs, d.db.Close())

@@ -159,6 +159,8 @@ func (d *Daemon) handler() (http.Handler, error) {
 			Checkpoints: d.kept,
 			BoxStore:    d.registry,
 			Installed:   d.registry,
+			Registry:    d.registry,
+			Uploads:     d.uploads,
 			Window:      d.builds,
 			Imports:     d.moveIn.imports,
 			Log:         d.cfg.Log,

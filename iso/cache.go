@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/boxkiln/boxkiln/internal/fsx"
 	"github.com/boxkiln/boxkiln/internal/netx"
 )
 
@@ -113,7 +114,7 @@ func NewCache(cfg Config) (*Cache, error) {
 		cfg.Backoff = netx.Backoff
 	}
 	if cfg.Free == nil {
-		cfg.Free = freeSpace
+		cfg.Free = fsx.Free
 	}
 	return &Cache{cfg: cfg, seals: sealer{dir: filepath.Join(dir, "seals"), now: cfg.Now}}, nil
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
+	"github.com/boxkiln/boxkiln/internal/faultpoint"
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
@@ -33,8 +34,9 @@ type Registry struct {
 	now      func() time.Time
 	auditor  Auditor
 	revision atomic.Uint64
-	digests  blob.Locks // of blobs that begin to be named, or may be deleted because nothing names them
-	checking sync.Mutex // held by Fsck
+	digests  blob.Locks               // of blobs that begin to be named, or may be deleted because nothing names them
+	checking sync.Mutex               // held by Fsck
+	fault    func(point string) error // faultpoint.Hit
 }
 
 // Auditor keeps the record of who changed what. Record writes into the transaction of the change, so that there is no
@@ -49,7 +51,7 @@ func New(ctx context.Context, db *sqlitedb.DB, blobs blob.Store, auditor Auditor
 	if err := sqlitedb.Migrate(ctx, db, migrations, "boxregistry_schema"); err != nil {
 		return nil, err
 	}
-	return &Registry{db: db, blobs: blobs, now: time.Now, auditor: auditor}, nil
+	return &Registry{db: db, blobs: blobs, now: time.Now, auditor: auditor, fault: faultpoint.Hit}, nil
 }
 
 // Revision changes with every change of the registry's rows, downloads excepted, so that what was rendered from them can

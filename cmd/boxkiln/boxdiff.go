@@ -16,8 +16,8 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/wire"
 )
 
-// boxQuery reads the arguments "ORG/BOX VERSION", before the daemon is asked.
-func boxQuery(box, version string, q *client.BoxQuery) error {
+// fileQuery reads the arguments "ORG/BOX VERSION", before the daemon is asked.
+func fileQuery(box, version string, q *client.FileQuery) error {
 	if _, err := boxregistry.ParseName(box); err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func boxQuery(box, version string, q *client.BoxQuery) error {
 }
 
 func newBoxDiffCommand(env *environment) *cobra.Command {
-	var q client.BoxQuery
+	var q client.FileQuery
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "diff ORG/BOX VERSION [VERSION]",
@@ -46,7 +46,7 @@ boxes that this registry's own builds made.`,
 					return err
 				}
 			}
-			if err := boxQuery(args[0], to, &q); err != nil {
+			if err := fileQuery(args[0], to, &q); err != nil {
 				return err
 			}
 			return env.withDaemon(cmd.Context(), func(c *client.Client) error {
@@ -98,7 +98,7 @@ func packageName(name, arch string) string {
 }
 
 func newBoxParityCommand(env *environment) *cobra.Command {
-	var q client.BoxQuery
+	var q client.FileQuery
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "parity ORG/BOX VERSION",
@@ -107,7 +107,7 @@ func newBoxParityCommand(env *environment) *cobra.Command {
 same version. The architectures of the packages are not compared.`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := boxQuery(args[0], args[1], &q); err != nil {
+			if err := fileQuery(args[0], args[1], &q); err != nil {
 				return err
 			}
 			return env.withDaemon(cmd.Context(), func(c *client.Client) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/mirror"
+	"github.com/boxkiln/boxkiln/boxregistry/upload"
 	kiln "github.com/boxkiln/boxkiln/daemon"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
@@ -33,6 +34,8 @@ type serveOptions struct {
 	mirrors                      []string
 	mirrorTTL                    time.Duration
 	mirrorOffline                bool
+	purgeAfter                   time.Duration
+	uploads                      limitsFlag
 }
 
 // defaultListen is where the daemon serves boxes and pages unless told otherwise.
@@ -64,6 +67,8 @@ boxes, pages and the API on --listen. A second interrupt ends it at once; what t
 	f.StringArrayVar(&o.mirrors, "mirror", nil, "serve unknown boxes of an organisation from another registry, `ORG=URL`; * for all organisations; may be repeated")
 	f.DurationVar(&o.mirrorTTL, "mirror-ttl", 15*time.Minute, "how long a mirrored catalog is used without asking again")
 	f.BoolVar(&o.mirrorOffline, "mirror-offline", false, "ask no mirrored registry, and serve what is here")
+	f.DurationVar(&o.purgeAfter, "purge-after", kiln.DefaultPurgeAfter, "how long deleted boxes and versions can be restored")
+	f.Var(&o.uploads, "upload-limits", "what box files may be, as in size=100G,unpacked=1T,ratio=500,entries=1000,window=128M; any size, and those, unless given")
 	f.TextVar(&o.level, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	return cmd
 }
@@ -118,11 +123,12 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 		return kiln.Config{}, err
 	}
 	return kiln.Config{
-		Mirror: mirrored,
+		Mirror:            mirrored,
 		RedirectDownloads: o.redirect,
 		Data:              data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
 		Checkpoints: kiln.CheckpointLimits{Budget: o.checkpointGiB << 30, Keep: o.checkpointKeep, MaxAge: o.cacheMaxAge},
-		Budget:      budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
+		PurgeAfter:  o.purgeAfter, Uploads: upload.Limits(o.uploads),
+		Budget: budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
 	}, nil
 }
 

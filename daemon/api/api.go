@@ -80,6 +80,9 @@ type Server struct {
 	Imports Imports
 	// BoxStore keeps the files of boxes.
 	BoxStore BoxStore
+	// Registry holds the boxes, and Uploads receives their files.
+	Registry Registry
+	Uploads  Uploads
 
 	followers atomic.Int64
 }
@@ -110,6 +113,8 @@ func (s *Server) Mount(r gin.IRouter) {
 	s.mountPackages(v1)
 	s.mountImports(v1)
 	s.mountFsck(v1)
+	s.mountBoxes(v1)
+	s.mountUploads(v1)
 	v1.POST("/tokens", need(auth.Admin), s.createToken)
 	v1.GET("/tokens", need(auth.Admin), s.listTokens)
 	v1.DELETE("/tokens/:name", need(auth.Admin), s.revokeToken)

@@ -215,6 +215,7 @@ func newKiln(t *testing.T) *kiln {
 	manager := imports.New(imports.Config{Fetcher: &upstream.Fetcher{Dir: t.TempDir()}})
 	t.Cleanup(manager.Close)
 	k.server.Imports = manager
+	k.openRegistry(t, dir)
 	k.tcp = k.serve(t, "tcp", "127.0.0.1:0")
 	k.serve(t, "unix", k.socket)
 	return k

@@ -28,13 +28,14 @@ type Installed interface {
 
 func (s *Server) mountPackages(v1 gin.IRouter) {
 	const version = "/boxes/:org/:box/versions/:version"
-	v1.GET(version+"/packages", need(auth.Read), s.packages)
-	v1.GET(version+"/diff", need(auth.Read), s.packageDiff)
-	v1.GET(version+"/parity", need(auth.Read), s.parity)
+	read := needSomewhere(auth.Read)
+	v1.GET(version+"/packages", read, s.packages)
+	v1.GET(version+"/diff", read, s.packageDiff)
+	v1.GET(version+"/parity", read, s.parity)
 }
 
 func (s *Server) packages(c *gin.Context) {
-	box, rel, err := s.boxVersion(c)
+	box, rel, err := s.findVersion(c)
 	if err != nil {
 		s.failBox(c, err)
 		return
@@ -53,7 +54,7 @@ func (s *Server) packages(c *gin.Context) {
 }
 
 func (s *Server) packageDiff(c *gin.Context) {
-	box, rel, err := s.boxVersion(c)
+	box, rel, err := s.findVersion(c)
 	if err != nil {
 		s.failBox(c, err)
 		return
@@ -112,7 +113,7 @@ func (s *Server) before(c *gin.Context, box boxregistry.Box, rel boxregistry.Rel
 }
 
 func (s *Server) parity(c *gin.Context) {
-	box, rel, err := s.boxVersion(c)
+	box, rel, err := s.findVersion(c)
 	if err != nil {
 		s.failBox(c, err)
 		return
@@ -140,8 +141,8 @@ func (s *Server) parity(c *gin.Context) {
 	c.JSON(http.StatusOK, reply)
 }
 
-// boxVersion finds the box and the version of the path, for those who may see them.
-func (s *Server) boxVersion(c *gin.Context) (boxregistry.Box, boxregistry.Release, error) {
+// findVersion finds the box and the version of the path, for those who may see them.
+func (s *Server) findVersion(c *gin.Context) (boxregistry.Box, boxregistry.Release, error) {
 	name, err := boxregistry.ParseName(c.Param("org") + "/" + c.Param("box"))
 	if err != nil {
 		return boxregistry.Box{}, boxregistry.Release{}, err
@@ -218,20 +219,6 @@ func (s *Server) inventory(ctx context.Context, name boxregistry.Name, v boxregi
 	return sbom.Decode(data)
 }
 
-func boxFile(name boxregistry.Name, v boxregistry.Version, f boxregistry.File) wire.BoxFile {
-	return wire.BoxFile{Box: name.String(), Version: v.String(), Provider: string(f.Provider), Architecture: string(f.Architecture), SHA256: string(f.Digest)}
-}
-
-// failBox answers with an error of the registry.
-func (s *Server) failBox(c *gin.Context, err error) {
-	var coded *wire.Error
-	var invalid *boxregistry.InvalidNameError
-	switch {
-	case errors.As(err, &coded):
-	case errors.Is(err, boxregistry.ErrNotFound):
-		err = wire.Errorf(wire.CodeNotFound, "%w", err)
-	case errors.As(err, &invalid):
-		err = wire.Errorf(wire.CodeBadRequest, "%w", err)
-	}
-	s.fail(c, err)
+func boxFile(name boxregistry.Name, v boxregistry.Version, f boxregistry.File) wire.NamedFile {
+	return wire.NamedFile{Box: name.String(), Version: v.String(), Provider: string(f.Provider), Architecture: string(f.Architecture), SHA256: string(f.Digest)}
 }

@@ -74,8 +74,8 @@ func shelf(t *testing.T) *kiln {
 	return k
 }
 
-func deb(version, provider string) client.BoxQuery {
-	return client.BoxQuery{Box: "ops/deb", Version: version, Provider: provider}
+func deb(version, provider string) client.FileQuery {
+	return client.FileQuery{Box: "ops/deb", Version: version, Provider: provider}
 }
 
 func TestPackages(t *testing.T) {
@@ -130,7 +130,7 @@ func TestPackagesRefuses(t *testing.T) {
 	c := k.local(t)
 	for name, ask := range map[string]func() error{
 		"no such box": func() error {
-			_, err := c.Packages(t.Context(), client.BoxQuery{Box: "ops/none", Version: "1.0"})
+			_, err := c.Packages(t.Context(), client.FileQuery{Box: "ops/none", Version: "1.0"})
 			return err
 		},
 		"no such version":        func() error { _, err := c.Packages(t.Context(), deb("9", "")); return err },
@@ -150,7 +150,7 @@ func TestPackagesRefuses(t *testing.T) {
 		"which provider": func() error { _, err := c.Packages(t.Context(), deb("1.2", "")); return err },
 		"no version":     func() error { _, err := c.Packages(t.Context(), deb("v1", "")); return err },
 		"no box": func() error {
-			_, err := c.Packages(t.Context(), client.BoxQuery{Box: "api/deb", Version: "1"})
+			_, err := c.Packages(t.Context(), client.FileQuery{Box: "api/deb", Version: "1"})
 			return err
 		},
 	} {
@@ -172,7 +172,7 @@ func TestPackagesOfWhatIsHidden(t *testing.T) {
 		if seen := err == nil; seen != (scope == auth.Write) {
 			t.Errorf("a draft with scope %s: %v", scope, err)
 		}
-		if _, err := c.Packages(t.Context(), client.BoxQuery{Box: "ops/secret", Version: "1.0"}); err != nil {
+		if _, err := c.Packages(t.Context(), client.FileQuery{Box: "ops/secret", Version: "1.0"}); err != nil {
 			t.Errorf("a private box with scope %s: %v", scope, err)
 		}
 	}

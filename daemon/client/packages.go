@@ -7,19 +7,17 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/boxkiln/boxkiln/daemon/wire"
 )
 
-// BoxQuery chooses a file of a version. Provider may be empty where there is one only, and Architecture for the provider's
+// FileQuery chooses a file of a version. Provider may be empty where there is one only, and Architecture for the provider's
 // default.
-type BoxQuery struct {
+type FileQuery struct {
 	Box, Version, Provider, Architecture string
 }
 
-func (q BoxQuery) path(what string, more url.Values) string {
-	org, name, _ := strings.Cut(q.Box, "/")
+func (q FileQuery) path(what string, more url.Values) string {
 	if more == nil {
 		more = url.Values{}
 	}
@@ -28,17 +26,17 @@ func (q BoxQuery) path(what string, more url.Values) string {
 			more.Set(key, value)
 		}
 	}
-	return "/v1/boxes/" + url.PathEscape(org) + "/" + url.PathEscape(name) + "/versions/" + url.PathEscape(q.Version) + "/" + what + "?" + more.Encode()
+	return versionPath(q.Box, q.Version) + "/" + what + "?" + more.Encode()
 }
 
 // Packages lists what is installed in a file of a box.
-func (c *Client) Packages(ctx context.Context, q BoxQuery) (reply wire.PackageList, err error) {
+func (c *Client) Packages(ctx context.Context, q FileQuery) (reply wire.PackageList, err error) {
 	err = c.call(ctx, http.MethodGet, q.path("packages", nil), nil, &reply)
 	return reply, err
 }
 
 // PackageDiff tells what became of the packages since another version; empty for the one before.
-func (c *Client) PackageDiff(ctx context.Context, q BoxQuery, from string) (reply wire.PackageDiff, err error) {
+func (c *Client) PackageDiff(ctx context.Context, q FileQuery, from string) (reply wire.PackageDiff, err error) {
 	more := url.Values{}
 	if from != "" {
 		more.Set("from", from)
@@ -48,7 +46,7 @@ func (c *Client) PackageDiff(ctx context.Context, q BoxQuery, from string) (repl
 }
 
 // Parity tells what the files of a version do not have in common.
-func (c *Client) Parity(ctx context.Context, q BoxQuery) (reply wire.ParityReport, err error) {
+func (c *Client) Parity(ctx context.Context, q FileQuery) (reply wire.ParityReport, err error) {
 	err = c.call(ctx, http.MethodGet, q.path("parity", nil), nil, &reply)
 	return reply, err
 }

@@ -2,8 +2,8 @@ package wire
 
 import "github.com/boxkiln/boxkiln/boxregistry/sbom"
 
-// BoxFile names one file of a box.
-type BoxFile struct {
+// NamedFile is one file of a box by all that it is called.
+type NamedFile struct {
 	Box          string `json:"box"` // org/name
 	Version      string `json:"version"`
 	Provider     string `json:"provider"`
@@ -12,21 +12,21 @@ type BoxFile struct {
 }
 
 // String is the file in one line, without its digest.
-func (f BoxFile) String() string {
+func (f NamedFile) String() string {
 	return f.Box + " " + f.Version + " " + f.Provider + "/" + f.Architecture
 }
 
 // PackageList is what is installed in a file of a box.
 type PackageList struct {
-	File     BoxFile        `json:"file"`
+	File     NamedFile      `json:"file"`
 	System   sbom.System    `json:"system"`
 	Packages []sbom.Package `json:"packages"` // by type and name
 }
 
 // PackageDiff is what became of the packages of one file in another.
 type PackageDiff struct {
-	From    BoxFile      `json:"from"`
-	To      BoxFile      `json:"to"`
+	From    NamedFile    `json:"from"`
+	To      NamedFile    `json:"to"`
 	Changes sbom.Changes `json:"changes"`
 }
 

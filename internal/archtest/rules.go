@@ -54,6 +54,7 @@ func rules() []Rule {
 		{[]string{upstream}, []string{inside, boxes, boxfile, bytes}, "what reads boxes from elsewhere knows the domain, and no store"},
 		{[]string{"boxregistry/mirror", "boxregistry/static"}, []string{inside, boxes, boxfile, bytes, upstream}, "mirrors and exports know the domain and its sources, and no store"},
 		{[]string{"boxregistry/store", "boxregistry/vagrantapi"}, []string{inside, boxes, boxfile, bytes}, "stores and protocols know the domain, not each other"},
+		{[]string{"boxregistry/upload"}, []string{inside, boxes, boxfile, bytes}, "receiving knows the domain, and the store through an interface"},
 		{[]string{core}, []string{inside, machine, guests, media, source}, "the core knows ports and values, and does nothing itself"},
 		{[]string{"daemon/pack"}, list([]string{inside, machine, boxfile}, formats()), "packing is about files"},
 		{[]string{"daemon/post", "daemon/post/..."}, list([]string{inside, machine, guests, core, "daemon/pack", boxfile}, formats()), "post-processors know the core and packing"},

@@ -15,6 +15,7 @@
 //	DATA/blobs.url              where they are instead, if not here
 //	DATA/staging/               uploads that are not complete
 //	DATA/fetches/               boxes on their way from elsewhere
+//	DATA/uploads/               those that can be resumed, a file each
 //	DATA/checkpoints/<id>/      frozen machines and finished artifacts
 //	DATA/builds/<id>/           plan.json, files.json, secrets, log
 //	DATA/builds/<id>/attempt-N/ serial, screen.png, timeline.json, work/, outputs/, scratch/
@@ -139,6 +140,10 @@ func (d Dir) Staging() string { return d.join("staging") }
 // Fetches holds what has arrived of boxes that come from elsewhere.
 func (d Dir) Fetches() string { return d.join("fetches") }
 
+// Uploads holds uploads that can be resumed, also after the daemon was started again. It is on the file system of Blobs, which
+// take them over.
+func (d Dir) Uploads() string { return d.join("uploads") }
+
 // Checkpoints holds the frozen machines and finished artifacts, each in a folder called by its id; daemon/checkpoint makes them.
 func (d Dir) Checkpoints() string { return d.join("checkpoints") }
 
@@ -159,6 +164,7 @@ func (d Dir) Make() error {
 		{d.Blobs(), PassMode}, // a box can be the backing file of a build's disk
 		{d.Staging(), PrivateMode},
 		{d.Fetches(), PrivateMode},
+		{d.Uploads(), PrivateMode},
 		{d.Checkpoints(), PassMode},
 		{d.Builds(), PassMode},
 	}
