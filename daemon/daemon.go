@@ -20,6 +20,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
+	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
 	"github.com/boxkiln/boxkiln/boxregistry/upload"
 	"github.com/boxkiln/boxkiln/boxregistry/vagrantapi"
@@ -88,6 +89,7 @@ type Daemon struct {
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
 	vagrant  *vagrantapi.API
+	signer   *signing.Key
 	moveIn   moveIn
 	uploads  *upload.Receiver
 	media    *iso.Cache
@@ -172,6 +174,9 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) 
 	if err != nil {
 		return err
 	}
+	if d.signer, err = signing.Load(data.SigningKey()); err != nil {
+		return err
+	}
 	if err := fsx.Sweep(data.Inputs()); err != nil {
 		return err
 	}
@@ -185,6 +190,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) 
 	d.drivers = d.cfg.Drivers(install)
 	door := &gate{store: st, published: map[build.ID]bool{}}
 	set := &steps.Set{Media: d.media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now,
+		Signer: d.signer, History: st, Version: d.cfg.Version,
 		Checkpoints: d.kept, SecretKey: vault.fingerprints, MaxAge: limits.MaxAge}
 	d.explain = explainer{set, d.drivers}
 	d.builds = &Builds{

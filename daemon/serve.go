@@ -157,6 +157,7 @@ func (d *Daemon) handler() (http.Handler, error) {
 			Explainer:   d.explain,
 			Checkpoints: d.kept,
 			BoxStore:    d.registry,
+			Installed:   d.registry,
 			Registry:    d.registry,
 			Uploads:     d.uploads,
 			Window:      d.builds,
@@ -167,6 +168,7 @@ func (d *Daemon) handler() (http.Handler, error) {
 		},
 		Others: []api.Routes{
 			pages,
+			api.Beside{Known: d.registry, Key: d.signer.Public(), Log: d.cfg.Log},
 			d.vagrant,
 		},
 		NotFound: pages.NotFound,
