@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
 	"github.com/boxkiln/boxkiln/boxregistry/upload"
@@ -45,10 +46,15 @@ type Config struct {
 	BaseURL boxregistry.BaseURL
 	// InsecureHTTP permits a Listen address that is not loopback: there is no TLS of our own.
 	InsecureHTTP bool
+	// Blobs opens the store of the files of boxes for the installation with this id; nil for the data directory's own.
+	Blobs func(ctx context.Context, install string) (blob.Store, error)
+	// RedirectDownloads sends clients to where the files are, if Blobs can be linked to, and else all bytes go through here.
+	RedirectDownloads bool
 	// SocketGroup may use the socket besides the daemon's own user; empty for nobody.
 	SocketGroup string
 	Budget      queue.Budget
 	Checkpoints CheckpointLimits
+	Mirror      MirrorConfig
 	// PurgeAfter is how long what was deleted can be restored; 0 for DefaultPurgeAfter.
 	PurgeAfter time.Duration
 	// Uploads are the limits of box files that come from outside.
@@ -78,6 +84,7 @@ type Daemon struct {
 	db       *sqlitedb.DB
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
+	moveIn   moveIn
 	uploads  *upload.Receiver
 	media    *iso.Cache
 	builds   *Builds
@@ -120,11 +127,18 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.tokens, err = auth.Open(ctx, d.db, d.cfg.Now); err != nil {
 		return err
 	}
-	blobs, err := blobfs.Open(data.Blobs(), data.Staging())
+	install, err := st.InstallID(ctx)
+	if err != nil {
+		return err
+	}
+	blobs, err := d.openBlobs(ctx, install)
 	if err != nil {
 		return err
 	}
 	if d.registry, err = boxstore.New(ctx, d.db, blobs, nil); err != nil {
+		return err
+	}
+	if err := d.openMoveIn(); err != nil {
 		return err
 	}
 	d.uploads, err = upload.New(upload.Config{
@@ -137,16 +151,19 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.media, err = iso.NewCache(iso.Config{Dir: data.Media()}); err != nil {
 		return err
 	}
-	return d.assemble(ctx, st)
+	return d.assemble(ctx, st, install)
+}
+
+func (d *Daemon) openBlobs(ctx context.Context, install string) (blob.Store, error) {
+	if d.cfg.Blobs != nil {
+		return d.cfg.Blobs(ctx, install)
+	}
+	return blobfs.Open(d.cfg.Data.Blobs(), d.cfg.Data.Staging())
 }
 
 // assemble puts the parts of running builds together.
-func (d *Daemon) assemble(ctx context.Context, st *store.Store) error {
+func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) error {
 	data := d.cfg.Data
-	install, err := st.InstallID(ctx)
-	if err != nil {
-		return err
-	}
 	vault, err := openVault(data.Key())
 	if err != nil {
 		return err
@@ -247,6 +264,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	g.Go(func() error {
 		<-gctx.Done()
 		stopQueue()
+		d.moveIn.close()
 		d.queue.Stopped() // clients see the end of their builds before the door closes
 		return shutAll(servers)
 	})
@@ -256,8 +274,14 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Retire waits until no build runs and none waits, and then takes no more: the daemon can end without losing one.
-func (d *Daemon) Retire(ctx context.Context) error { return d.builds.retire(ctx) }
+// Retire waits until no build and no import runs and none waits, and then takes no more: the daemon can end without losing
+// one.
+func (d *Daemon) Retire(ctx context.Context) error {
+	if err := d.moveIn.imports.Retire(ctx); err != nil {
+		return err
+	}
+	return d.builds.retire(ctx)
+}
 
 // settleTime bounds how long a daemon that ends waits for the checkpoints of its last builds.
 const settleTime = time.Minute
@@ -265,6 +289,7 @@ const settleTime = time.Minute
 // Close gives the data directory back.
 func (d *Daemon) Close() error {
 	var errs error
+	d.moveIn.close()
 	if d.kept != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 		errs = d.kept.Settle(ctx)

@@ -13,7 +13,7 @@ import (
 )
 
 // What is known of bytes besides the bytes is kept under their digest: the same box in two versions has the same contents,
-// packages and signature. It goes when the bytes are collected.
+// packages and signatures. It goes when the bytes are collected; when it was last kept is when its grace begins anew.
 
 // SetContents keeps what an inspection found in a box. It may be kept again.
 func (r *Registry) SetContents(ctx context.Context, d blob.Digest, s boxfile.Summary) error {
@@ -47,37 +47,38 @@ func (r *Registry) Packages(ctx context.Context, d blob.Digest) (json.RawMessage
 	return json.RawMessage(text), err
 }
 
-// SetSignature keeps the text of a signature file over the bytes: a box, or the provenance of one.
-func (r *Registry) SetSignature(ctx context.Context, d blob.Digest, signature string) error {
-	return r.know(ctx, knownSignature, d, signature)
+// AddSignatures keeps the texts of signature files that are about the bytes, one behind the other, behind those that are kept
+// already: the same bytes may be in several versions, each of which is signed as itself.
+func (r *Registry) AddSignatures(ctx context.Context, d blob.Digest, files string) error {
+	return r.know(ctx, knownSignatures, d, files)
 }
 
-// Signature is the text that SetSignature kept, or ErrNotFound.
-func (r *Registry) Signature(ctx context.Context, d blob.Digest) (string, error) {
-	return r.known(ctx, knownSignature, d)
+// Signatures are all the texts that AddSignatures kept, or ErrNotFound.
+func (r *Registry) Signatures(ctx context.Context, d blob.Digest) (string, error) {
+	return r.known(ctx, knownSignatures, d)
 }
 
 // knowledge is a table of the kind "digest, something about it, when".
-type knowledge struct{ what, set, get, forget string }
+type knowledge struct{ what, set, get string }
 
 var (
 	knownContents = knowledge{
 		"contents",
-		`INSERT INTO blob_contents (digest, summary, created_at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET summary = excluded.summary`,
+		`INSERT INTO blob_contents (digest, summary, created_at) VALUES (?, ?, ?)
+			ON CONFLICT DO UPDATE SET summary = excluded.summary, created_at = excluded.created_at`,
 		`SELECT summary FROM blob_contents WHERE digest = ?`,
-		`DELETE FROM blob_contents WHERE digest = ?`,
 	}
 	knownPackages = knowledge{
 		"list of packages",
-		`INSERT INTO blob_packages (digest, sbom, created_at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sbom = excluded.sbom`,
+		`INSERT INTO blob_packages (digest, sbom, created_at) VALUES (?, ?, ?)
+			ON CONFLICT DO UPDATE SET sbom = excluded.sbom, created_at = excluded.created_at`,
 		`SELECT sbom FROM blob_packages WHERE digest = ?`,
-		`DELETE FROM blob_packages WHERE digest = ?`,
 	}
-	knownSignature = knowledge{
+	knownSignatures = knowledge{
 		"signature",
-		`INSERT INTO blob_signatures (digest, signature, created_at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET signature = excluded.signature`,
+		`INSERT INTO blob_signatures (digest, signature, created_at) VALUES (?, ?, ?)
+			ON CONFLICT DO UPDATE SET signature = signature || excluded.signature, created_at = excluded.created_at`,
 		`SELECT signature FROM blob_signatures WHERE digest = ?`,
-		`DELETE FROM blob_signatures WHERE digest = ?`,
 	}
 )
 
@@ -97,14 +98,4 @@ func (r *Registry) known(ctx context.Context, k knowledge, d blob.Digest) (text 
 		err = fmt.Errorf("%s of %s: %w", k.what, d.Short(), boxregistry.ErrNotFound)
 	}
 	return text, err
-}
-
-// forget drops what is known of bytes that are no longer there.
-func forget(ctx context.Context, tx *sql.Tx, d blob.Digest) error {
-	var errs error
-	for _, k := range []knowledge{knownContents, knownPackages, knownSignature} {
-		_, err := tx.ExecContext(ctx, k.forget, string(d))
-		errs = errors.Join(errs, err)
-	}
-	return errs
 }

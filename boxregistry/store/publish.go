@@ -24,7 +24,23 @@ func (r *Registry) Publish(ctx context.Context, p boxregistry.Publication) error
 	if err := errors.Join(validate(p), validateContent(p.File)); err != nil {
 		return err
 	}
-	err := r.write(ctx, func(t transaction) error {
+	err := r.publish(ctx, p)
+	if err != nil {
+		return fmt.Errorf("publish %s %s for %s/%s: %w", p.Box, p.Version, p.File.Provider, p.File.Architecture, err)
+	}
+	return nil
+}
+
+// publish holds the digest from the look at the bytes to the row that names them, so that Collect cannot come between.
+// The look is taken before the transaction: a store elsewhere may be slow, and all writers would wait.
+func (r *Registry) publish(ctx context.Context, p boxregistry.Publication) error {
+	unlock, err := r.digests.Lock(ctx, p.File.Digest)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	missing := r.stored(ctx, p.File)
+	return r.write(ctx, func(t transaction) error {
 		s, err := t.place(ctx, p)
 		if err != nil {
 			return err
@@ -32,15 +48,11 @@ func (r *Registry) Publish(ctx context.Context, p boxregistry.Publication) error
 		if s.digest == p.File.Digest && s.digest != "" {
 			return errUnchanged
 		}
-		if err := r.stored(ctx, p.File); err != nil {
-			return err
+		if missing != nil {
+			return missing
 		}
 		return t.fill(ctx, s, p)
 	})
-	if err != nil {
-		return fmt.Errorf("publish %s %s for %s/%s: %w", p.Box, p.Version, p.File.Provider, p.File.Architecture, err)
-	}
-	return nil
 }
 
 // Check says what Publish would say of p, whose digest and size need not be known yet, and changes nothing. Call it

@@ -37,6 +37,9 @@ What is deleted can be restored for a week. With no daemon running, each verb br
 		newBoxDeleteCommand(env),
 		newBoxRestoreCommand(env),
 		newBoxPurgeCommand(env),
+		newBoxImportCommand(env),
+		newBoxExportCommand(env),
+		newBoxFsckCommand(env),
 	)
 	return cmd
 }

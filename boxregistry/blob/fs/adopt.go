@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/internal/fsx"
@@ -27,6 +26,11 @@ func (s *Store) Adopt(ctx context.Context, path string, d blob.Digest) (blob.Inf
 	if err := settle(path); err != nil {
 		return blob.Info{}, fmt.Errorf("adopt blob %s: %w", d, spaceError(err))
 	}
+	unlock, err := s.locks.Lock(ctx, d)
+	if err != nil {
+		return blob.Info{}, err
+	}
+	defer unlock()
 	if err := s.place(path, name); errors.Is(err, syscall.EXDEV) {
 		return blob.Info{}, fmt.Errorf("adopt blob %s: %w: %q is on another file system", d, errors.ErrUnsupported, path)
 	} else if err != nil {
@@ -38,12 +42,11 @@ func (s *Store) Adopt(ctx context.Context, path string, d blob.Digest) (blob.Inf
 	return s.Stat(context.WithoutCancel(ctx), d)
 }
 
-// settle makes a file what a blob is: read-only, stored now, and on the disk.
+// settle makes a file what a blob is: read-only and on the disk.
 func settle(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	return errors.Join(f.Chmod(0o444), os.Chtimes(path, now, now), f.Sync(), f.Close())
+	return errors.Join(f.Chmod(0o444), f.Sync(), f.Close())
 }

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/internal/fsx"
@@ -53,6 +54,11 @@ func (w *writer) Commit(ctx context.Context, want blob.Digest) (blob.Info, error
 	if err != nil {
 		return blob.Info{}, err
 	}
+	unlock, err := w.store.locks.Lock(ctx, got)
+	if err != nil {
+		return blob.Info{}, err
+	}
+	defer unlock()
 	if err := w.publish(path); err != nil {
 		return blob.Info{}, fmt.Errorf("store blob %s: %w", got, spaceError(err))
 	}
@@ -75,6 +81,10 @@ func (s *Store) place(from, to string) error {
 			return err
 		}
 	} else if !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	now := time.Now() // the last byte may have come long ago, and what is stored has its grace from now on
+	if err := os.Chtimes(from, now, now); err != nil {
 		return err
 	}
 	return s.rename(from, to)
