@@ -30,8 +30,9 @@ type deleting struct {
 	fault func(point string) error
 }
 
-func (d deleting) Delete(ctx context.Context, digest blob.Digest) error {
-	return errors.Join(d.Store.Delete(ctx, digest), d.fault("blob.deleted"))
+func (d deleting) Expire(ctx context.Context, seen blob.Info) (bool, error) {
+	gone, err := d.Store.Expire(ctx, seen)
+	return gone, errors.Join(err, d.fault("blob.deleted"))
 }
 
 // openAt opens the registry of a directory.
