@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -260,5 +261,29 @@ func TestResumableWithoutAdoption(t *testing.T) {
 	d.must(err)
 	if _, err := d.Finish(t.Context(), s.ID); err != nil {
 		t.Errorf("finish after the file was handed over: %v", err)
+	}
+}
+
+// TestResumableOnFullDisk: nothing stays of an upload for which there is no room, not even what could be resumed.
+func TestResumableOnFullDisk(t *testing.T) {
+	t.Parallel()
+	d := newDock(t, nil)
+	data := amd64(t, 1, 100_000)
+	s, err := d.Open(t.Context(), into(data))
+	d.must(err)
+	s, err = d.Append(t.Context(), s.ID, 0, -1, bytes.NewReader(data[:50_000]))
+	d.must(err)
+	d.fault = func(point string) error {
+		if point == "upload.written" {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	if _, err := d.Append(t.Context(), s.ID, s.Offset, -1, bytes.NewReader(data[50_000:])); !errors.Is(err, blob.ErrNoSpace) {
+		t.Fatalf("got %v", err)
+	}
+	d.clean()
+	if _, err := d.Session(t.Context(), s.ID); !errors.Is(err, ErrUnknown) {
+		t.Errorf("it is still there: %v", err)
 	}
 }

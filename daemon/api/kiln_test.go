@@ -185,7 +185,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func newKiln(t *testing.T) *kiln {
+func newKiln(t testing.TB) *kiln {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := sqlitedb.Open(t.Context(), filepath.Join(dir, "boxkiln.db"))
@@ -222,7 +222,7 @@ func newKiln(t *testing.T) *kiln {
 }
 
 // serve answers at an address until the test ends.
-func (k *kiln) serve(t *testing.T, network, address string) *httptest.Server {
+func (k *kiln) serve(t testing.TB, network, address string) *httptest.Server {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -231,7 +231,7 @@ func (k *kiln) serve(t *testing.T, network, address string) *httptest.Server {
 	return k.serveOn(t, l)
 }
 
-func (k *kiln) serveOn(t *testing.T, l net.Listener) *httptest.Server {
+func (k *kiln) serveOn(t testing.TB, l net.Listener) *httptest.Server {
 	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
@@ -263,7 +263,7 @@ func (noResumer) Retry(context.Context, auth.Principal, build.ID) (build.Record,
 }
 
 // token makes a token of a scope; none for no scope.
-func (k *kiln) token(t *testing.T, scope auth.Scope) string {
+func (k *kiln) token(t testing.TB, scope auth.Scope) string {
 	t.Helper()
 	if scope == "" {
 		return ""
@@ -300,7 +300,7 @@ func connect(t *testing.T, url, token string) *client.Client {
 }
 
 // do sends a bare request over TCP; the answer's body is read.
-func (k *kiln) do(t *testing.T, method, path, token, body string, header http.Header) (*http.Response, string) {
+func (k *kiln) do(t testing.TB, method, path, token, body string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, k.tcp.URL+path, strings.NewReader(body))
 	if err != nil {
