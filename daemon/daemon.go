@@ -28,6 +28,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/steps"
 	"github.com/boxkiln/boxkiln/daemon/store"
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/audit"
 	"github.com/boxkiln/boxkiln/internal/auth"
 	"github.com/boxkiln/boxkiln/internal/fsx"
 	"github.com/boxkiln/boxkiln/internal/layout"
@@ -71,6 +72,7 @@ type Daemon struct {
 	cfg      Config
 	lock     *dataLock
 	db       *sqlitedb.DB
+	audit    *audit.Log
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
 	media    *iso.Cache
@@ -111,16 +113,20 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.tokens, err = auth.Open(ctx, d.db, d.cfg.Now); err != nil {
+	if d.audit, err = audit.Open(ctx, d.db, d.cfg.Now); err != nil {
+		return err
+	}
+	if d.tokens, err = auth.Open(ctx, d.db, d.cfg.Now, d.audit); err != nil {
 		return err
 	}
 	blobs, err := blobfs.Open(data.Blobs(), data.Staging())
 	if err != nil {
 		return err
 	}
-	if d.registry, err = boxstore.New(ctx, d.db, blobs, nil); err != nil {
+	if d.registry, err = boxstore.New(ctx, d.db, blobs, d.audit); err != nil {
 		return err
 	}
+	d.registry.AskOrgs(d.tokens)
 	if d.media, err = iso.NewCache(iso.Config{Dir: data.Media()}); err != nil {
 		return err
 	}

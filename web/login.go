@@ -7,8 +7,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -45,7 +43,7 @@ func (s *Site) login(c *gin.Context) {
 		return
 	}
 	next, from := localPath(c.Request.PostForm.Get("next")), remote(c.Request)
-	if wait := s.failures.wait(from, s.now()); wait > 0 {
+	if wait := s.failures.Wait(from, s.now()); wait > 0 {
 		c.Header("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 		s.askToken(c, http.StatusTooManyRequests, next, "Too many tokens were refused. Try again in a minute.")
 		return
@@ -53,7 +51,7 @@ func (s *Site) login(c *gin.Context) {
 	token := strings.TrimSpace(c.Request.PostForm.Get("token"))
 	_, err := s.Tokens.Check(c.Request.Context(), token)
 	if errors.Is(err, auth.ErrRefused) {
-		s.failures.count(from, s.now())
+		s.failures.Count(from, s.now())
 		s.askToken(c, http.StatusUnauthorized, next, "That token is unknown, expired or revoked.")
 		return
 	}
@@ -128,64 +126,6 @@ func localPath(text string) string {
 		return "/"
 	}
 	return text
-}
-
-const (
-	// failuresAllowed is how many tokens may be refused to one address in a failureWindow.
-	failuresAllowed = 5
-	failureWindow   = time.Minute
-	// maxAddresses bounds the memory of addresses; when there are more, all share one count.
-	maxAddresses = 1000
-)
-
-// failures counts refused tokens. A token cannot be guessed; this keeps who tries from costing much. The zero value is
-// ready.
-type failures struct {
-	mu     sync.Mutex
-	byAddr map[string]failing
-}
-
-type failing struct {
-	count int
-	until time.Time // when it is forgotten
-}
-
-// wait is how long an address must not try again.
-func (f *failures) wait(addr string, now time.Time) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if known := f.byAddr[f.key(addr)]; known.count >= failuresAllowed {
-		return max(0, known.until.Sub(now))
-	}
-	return 0
-}
-
-func (f *failures) count(addr string, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.byAddr == nil {
-		f.byAddr = map[string]failing{}
-	}
-	for a, known := range f.byAddr {
-		if !now.Before(known.until) {
-			delete(f.byAddr, a)
-		}
-	}
-	key := f.key(addr)
-	known := f.byAddr[key]
-	if known.count == 0 {
-		known.until = now.Add(failureWindow)
-	}
-	known.count++
-	f.byAddr[key] = known
-}
-
-// key is where an address is counted.
-func (f *failures) key(addr string) string {
-	if _, known := f.byAddr[addr]; !known && len(f.byAddr) >= maxAddresses {
-		return ""
-	}
-	return addr
 }
 
 func remote(r *http.Request) string {

@@ -44,7 +44,7 @@ func (e *environment) withTokens(ctx context.Context, fn func(tokenStore) error)
 	if err != nil {
 		return err
 	}
-	tokens, err := auth.Open(ctx, db, now)
+	tokens, err := auth.Open(ctx, db, now, nil)
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}

@@ -186,7 +186,7 @@ func newKiln(t *testing.T) *kiln {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	tokens, err := auth.Open(t.Context(), db, time.Now)
+	tokens, err := auth.Open(t.Context(), db, time.Now, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
