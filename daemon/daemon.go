@@ -45,6 +45,8 @@ type Config struct {
 	BaseURL boxregistry.BaseURL
 	// InsecureHTTP permits a Listen address that is not loopback: there is no TLS of our own.
 	InsecureHTTP bool
+	// Private hides boxes, pages and everything else from those who show neither a token nor a session.
+	Private bool
 	// SocketGroup may use the socket besides the daemon's own user; empty for nobody.
 	SocketGroup string
 	Budget      queue.Budget
@@ -57,6 +59,9 @@ type Config struct {
 	Now     func() time.Time // nil for time.Now
 	// Ready is called with the TCP address once requests are answered; it may be nil.
 	Ready func(addr string)
+	// FirstToken is told the token of the first administrator, which is made when there was never a token or a user, and is
+	// shown nowhere else. With nil none is made.
+	FirstToken func(token string)
 }
 
 // CheckpointLimits say how much is kept for later builds, and for how long. Zero values choose the defaults.
@@ -243,10 +248,25 @@ func (d *Daemon) Serve(ctx context.Context) error {
 		d.queue.Stopped() // clients see the end of their builds before the door closes
 		return shutAll(servers)
 	})
+	if err := d.firstToken(ctx); err != nil {
+		d.cfg.Log.Error("the token of the first administrator could not be made; `boxkiln token create` makes one", "err", err)
+	}
 	if d.cfg.Ready != nil {
 		d.cfg.Ready(tcpAddress(servers))
 	}
 	return g.Wait()
+}
+
+// firstToken makes the token of the first administrator; over the socket alone nobody needs one.
+func (d *Daemon) firstToken(ctx context.Context) error {
+	if d.cfg.FirstToken == nil || d.cfg.Listen == "" {
+		return nil
+	}
+	token, err := d.tokens.First(ctx)
+	if err == nil && token != "" {
+		d.cfg.FirstToken(token)
+	}
+	return err
 }
 
 // Retire waits until no build runs and none waits, and then takes no more: the daemon can end without losing one.

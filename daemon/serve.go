@@ -145,7 +145,7 @@ func (d *Daemon) handler() (http.Handler, error) {
 		return nil, err
 	}
 	door := api.Door{
-		Tokens: d.tokens,
+		Tokens: d.tokens, Sessions: pages, Private: d.cfg.Private,
 		API: &api.Server{
 			Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Resumer: d.builds, Explainer: d.explain, Checkpoints: d.kept, Window: d.builds, Log: d.cfg.Log, Now: d.cfg.Now,
 			Info: wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},

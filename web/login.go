@@ -93,7 +93,7 @@ func (s *Site) change(c *gin.Context) {
 	switch {
 	case who.Scope.Permits(auth.Write):
 		return
-	case who.Scope != "":
+	case who.Known():
 		s.fail(c, &Refusal{http.StatusForbidden, "This needs a token with the scope " + string(auth.Write) + ", and " +
 			strconv.Quote(who.Name) + " has " + string(who.Scope) + ". Log out, and in again with another one."})
 	case wantsJSON(c):

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -90,7 +91,7 @@ type visitor struct {
 
 func (s *Site) visitor(c *gin.Context) visitor {
 	who := s.who(c)
-	return visitor{Name: who.Name, In: who.Scope != "", Local: who.Local, May: who.Scope.Permits(auth.Write)}
+	return visitor{Name: cmp.Or(who.User, who.Name), In: who.Known(), Local: who.Local, May: who.Scope.Permits(auth.Write)}
 }
 
 // principalKey is where who stores what it found, for the rest of the request.
@@ -102,16 +103,20 @@ func (s *Site) who(c *gin.Context) auth.Principal {
 	if known, ok := c.Get(principalKey); ok {
 		return known.(auth.Principal)
 	}
-	who := s.lookUp(c)
+	who := auth.PrincipalFrom(c.Request.Context())
+	if !who.Known() {
+		who = s.Principal(c.Request)
+	}
 	c.Set(principalKey, who)
 	return who
 }
 
-func (s *Site) lookUp(c *gin.Context) auth.Principal {
-	if fromSocket(c.Request) {
+// Principal is who asks by a session or through the socket, for the guard before all handlers.
+func (s *Site) Principal(r *http.Request) auth.Principal {
+	if fromSocket(r) {
 		return auth.Principal{Name: "socket", Scope: auth.Admin, Local: true}
 	}
-	cookie, err := c.Request.Cookie(cookieName)
+	cookie, err := r.Cookie(cookieName)
 	if err != nil {
 		return auth.Principal{}
 	}
@@ -119,13 +124,13 @@ func (s *Site) lookUp(c *gin.Context) auth.Principal {
 	if !ok {
 		return auth.Principal{}
 	}
-	who, err := s.Tokens.Check(c.Request.Context(), token)
+	who, err := s.Tokens.Check(r.Context(), token)
 	switch {
 	case errors.Is(err, auth.ErrRefused):
 		s.sessions.end(cookie.Value)
 		return auth.Principal{}
 	case err != nil: // pages stay readable; what needs a session is refused
-		s.log.ErrorContext(c.Request.Context(), "check the token of a session", "error", err)
+		s.log.ErrorContext(r.Context(), "check the token of a session", "error", err)
 		return auth.Principal{}
 	}
 	return who

@@ -23,7 +23,7 @@ import (
 // serveOptions are the switches of `boxkiln serve`.
 type serveOptions struct {
 	listen, baseURL, socketGroup string
-	insecure                     bool
+	insecure, private            bool
 	level                        slog.Level
 	budget                       queue.Budget
 	diskGiB, checkpointGiB       int64
@@ -47,6 +47,7 @@ boxes, pages and the API on --listen. A second interrupt ends it at once; what t
 	f.StringVar(&o.listen, "listen", defaultListen, "TCP address for boxes, pages and the API; empty for the socket alone")
 	f.StringVar(&o.baseURL, "base-url", "", "URL under which clients reach the daemon, behind a proxy")
 	f.BoolVar(&o.insecure, "insecure-http", false, "listen without TLS on an address that is not loopback")
+	f.BoolVar(&o.private, "private", false, "show boxes and pages only to those who have a token or have logged in")
 	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the daemon's socket")
 	f.IntVar(&o.budget.MemoryMiB, "memory-budget", 0, "MiB of memory for running builds; 0 for four fifths of the host's")
 	f.IntVar(&o.budget.CPUs, "cpu-budget", 0, "CPUs for running builds; 0 for twice the host's")
@@ -74,6 +75,9 @@ func runServe(ctx context.Context, env *environment, o *serveOptions) error {
 		// Without systemd there is nobody to tell, which is no error.
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	}
+	cfg.FirstToken = func(token string) {
+		fmt.Fprintf(env.stdout, "The token of the first administrator, shown only now: %s\n", token)
+	}
 	d, err := kiln.Open(ctx, cfg)
 	if err != nil {
 		return err
@@ -96,7 +100,7 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 		return kiln.Config{}, err
 	}
 	return kiln.Config{
-		Data: data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
+		Data: data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup, Private: o.private,
 		Checkpoints: kiln.CheckpointLimits{Budget: o.checkpointGiB << 30, Keep: o.checkpointKeep, MaxAge: o.cacheMaxAge},
 		Budget:      budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
 	}, nil

@@ -218,7 +218,7 @@ func (k *kiln) serveOn(t *testing.T, l net.Listener) *httptest.Server {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.HandleMethodNotAllowed = true
-	r.Use(api.Guard(k.tokens))
+	r.Use(api.Guard(k.tokens, nil))
 	k.server.Mount(r)
 	s := httptest.NewUnstartedServer(r)
 	s.Listener.Close()
