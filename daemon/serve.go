@@ -147,7 +147,7 @@ func (d *Daemon) handler() (http.Handler, error) {
 	door := api.Door{
 		Tokens: d.tokens, Sessions: pages, Private: d.cfg.Private,
 		API: &api.Server{
-			Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Resumer: d.builds, Explainer: d.explain, Checkpoints: d.kept, Window: d.builds, Log: d.cfg.Log, Now: d.cfg.Now,
+			Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Audit: d.audit, Resumer: d.builds, Explainer: d.explain, Checkpoints: d.kept, Window: d.builds, Log: d.cfg.Log, Now: d.cfg.Now,
 			Info: wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
 		},
 		Others: []api.Routes{

@@ -26,6 +26,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/inputs"
 	"github.com/boxkiln/boxkiln/daemon/store"
 	"github.com/boxkiln/boxkiln/daemon/wire"
+	"github.com/boxkiln/boxkiln/internal/audit"
 	"github.com/boxkiln/boxkiln/internal/auth"
 	"github.com/boxkiln/boxkiln/internal/leaktest"
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
@@ -186,7 +187,11 @@ func newKiln(t *testing.T) *kiln {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	tokens, err := auth.Open(t.Context(), db, time.Now, nil)
+	record, err := audit.Open(t.Context(), db, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := auth.Open(t.Context(), db, time.Now, record)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +200,7 @@ func newKiln(t *testing.T) *kiln {
 		tokens: tokens, db: db, logs: &lockedBuffer{}, socket: filepath.Join(dir, "daemon.sock"),
 	}
 	k.window = &glass{builds: k.builds, typed: map[build.ID]string{}}
-	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
+	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Audit: record, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
 		Log: slog.New(slog.NewTextHandler(k.logs, nil)), Now: time.Now}
 	k.server.Checkpoints = openCheckpoints(t, db)
 	k.tcp = k.serve(t, "tcp", "127.0.0.1:0")

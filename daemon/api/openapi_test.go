@@ -18,6 +18,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/audit"
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
@@ -155,6 +156,9 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"Checkpoint": wire.Checkpoint{}, "CheckpointHost": hypervisor.Host{},
 		"CheckpointList": wire.CheckpointList{}, "PruneRequest": wire.PruneRequest{}, "PruneReply": wire.PruneReply{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
+		"UserRequest": wire.UserRequest{}, "PasswordRequest": wire.PasswordRequest{}, "UserList": wire.UserList{}, "User": auth.User{},
+		"OrgRequest": wire.OrgRequest{}, "OrgList": wire.OrgList{}, "Org": auth.Org{}, "Member": auth.Member{}, "MemberRequest": wire.MemberRequest{},
+		"AuditList": wire.AuditList{}, "AuditEntry": audit.Entry{}, "AuditReply": wire.AuditReply{},
 	} {
 		s, ok := d.Components.Schemas[name]
 		if !ok {

@@ -35,16 +35,21 @@ var accountName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 
 func checkName(name string) error {
 	if !accountName.MatchString(name) {
-		return fmt.Errorf("%q: a name is 1 to 128 letters, digits, dots, dashes and underscores and begins with a letter or digit", name)
+		return invalid("%q: a name is 1 to 128 letters, digits, dots, dashes and underscores and begins with a letter or digit", name)
 	}
 	return nil
 }
 
 // CreateUser makes a user; an empty password gives him none, and an empty scope nothing beyond his organisations. Errors:
-// ErrTaken, and what is wrong with the name or the password.
+// ErrTaken, and an *InvalidError for the name, the password or the scope.
 func (t *Tokens) CreateUser(ctx context.Context, name, password string, scope Scope) error {
 	if err := checkName(name); err != nil {
 		return err
+	}
+	if scope != "" {
+		if _, err := ParseScope(string(scope)); err != nil {
+			return err
+		}
 	}
 	hashed, err := hashPassword(password)
 	if err != nil {
@@ -150,7 +155,7 @@ func hashPassword(password string) (string, error) {
 	}
 	const shortest = 8
 	if n := len(password); n < shortest || n > longestPassword {
-		return "", fmt.Errorf("a password has %d to %d bytes, not %d", shortest, longestPassword, n)
+		return "", invalid("a password has %d to %d bytes, not %d", shortest, longestPassword, n)
 	}
 	sum, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
 	return string(sum), err
