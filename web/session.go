@@ -32,15 +32,16 @@ type sessions struct {
 	byID map[[sha256.Size]byte]session // by the hash of the id, so that looking one up takes no time that tells of it
 }
 
-// session is one browser that showed a token. The token is checked again with every request, so that one that is revoked
+// session is one browser that showed a token or a password. The token is checked again with every request, so that one that is revoked
 // or expires ends its sessions at once.
 type session struct {
 	token   string
+	login   int64 // the number of the token, if it was made for this session; 0 if it is somebody's
 	expires time.Time
 }
 
-// begin makes a session and returns its id, 130 random bits or more.
-func (s *sessions) begin(token string, now time.Time) string {
+// begin keeps a session and returns its id, 130 random bits or more.
+func (s *sessions) begin(opened session, now time.Time) string {
 	id := rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +49,8 @@ func (s *sessions) begin(token string, now time.Time) string {
 		s.byID = map[[sha256.Size]byte]session{}
 	}
 	s.makeRoom(now)
-	s.byID[sha256.Sum256([]byte(id))] = session{token: token, expires: now.Add(sessionLife)}
+	opened.expires = now.Add(sessionLife)
+	s.byID[sha256.Sum256([]byte(id))] = opened
 	return id
 }
 
@@ -75,10 +77,14 @@ func (s *sessions) token(id string, now time.Time) (string, bool) {
 	return found.token, ok && now.Before(found.expires)
 }
 
-func (s *sessions) end(id string) {
+// end ends a session and returns what it was.
+func (s *sessions) end(id string) session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byID, sha256.Sum256([]byte(id)))
+	key := sha256.Sum256([]byte(id))
+	ended := s.byID[key]
+	delete(s.byID, key)
+	return ended
 }
 
 // visitor is who looks at a page, as the pages show it.
