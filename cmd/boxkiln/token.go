@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -102,8 +101,6 @@ func newTokenLsCommand(env *environment) *cobra.Command {
 			return fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s", k.ID, k.Name, dash(k.User), dash(string(k.Scope)), dash(grants(k.Orgs)), date(k.Created), date(k.LastUsed), end(k))
 		})
 }
-
-func dash(s string) string { return cmp.Or(s, "-") }
 
 func date(t time.Time) string {
 	if t.IsZero() {

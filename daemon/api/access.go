@@ -40,24 +40,24 @@ func (s *Server) mountAccess(v1 *gin.RouterGroup) {
 	admin := v1.Group("", need(auth.Admin))
 	admin.POST("/tokens", s.createToken)
 	admin.GET("/tokens", s.listTokens)
-	admin.DELETE("/tokens/:name", s.done(func(c *gin.Context) error { return s.Tokens.Revoke(c.Request.Context(), c.Param("name")) }))
+	admin.DELETE("/tokens/:name", s.change(func(c *gin.Context) error { return s.Tokens.Revoke(c.Request.Context(), c.Param("name")) }))
 	admin.POST("/users", s.createUser)
 	admin.GET("/users", s.listUsers)
 	admin.PUT("/users/:name/password", s.setPassword)
-	admin.DELETE("/users/:name", s.done(func(c *gin.Context) error { return s.Tokens.RemoveUser(c.Request.Context(), c.Param("name")) }))
+	admin.DELETE("/users/:name", s.change(func(c *gin.Context) error { return s.Tokens.RemoveUser(c.Request.Context(), c.Param("name")) }))
 	admin.POST("/orgs", s.createOrg)
 	admin.GET("/orgs", s.listOrgs)
-	admin.DELETE("/orgs/:org", s.done(func(c *gin.Context) error { return s.Tokens.RemoveOrg(c.Request.Context(), c.Param("org")) }))
+	admin.DELETE("/orgs/:org", s.change(func(c *gin.Context) error { return s.Tokens.RemoveOrg(c.Request.Context(), c.Param("org")) }))
 	admin.GET("/audit", s.listAudit)
 	admin.GET("/audit/verify", s.verifyAudit)
-	v1.PUT("/orgs/:org/members/:user", needIn("org", auth.Admin), s.setMember)
-	v1.DELETE("/orgs/:org/members/:user", needIn("org", auth.Admin), s.done(func(c *gin.Context) error {
+	v1.PUT("/orgs/:org/members/:user", needIn(auth.Admin), s.setMember)
+	v1.DELETE("/orgs/:org/members/:user", needIn(auth.Admin), s.change(func(c *gin.Context) error {
 		return s.Tokens.RemoveMember(c.Request.Context(), c.Param("org"), c.Param("user"))
 	}))
 }
 
-// done is a handler of what has no answer but that it is done.
-func (s *Server) done(do func(c *gin.Context) error) gin.HandlerFunc {
+// change is a handler of what has no answer but that it is done.
+func (s *Server) change(do func(c *gin.Context) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if err := do(c); err != nil {
 			s.fail(c, err)
@@ -119,7 +119,7 @@ func (s *Server) setPassword(c *gin.Context) {
 	if !s.body(c, &req) {
 		return
 	}
-	s.done(func(c *gin.Context) error {
+	s.change(func(c *gin.Context) error {
 		return s.Tokens.SetPassword(c.Request.Context(), c.Param("name"), req.Password)
 	})(c)
 }
@@ -150,7 +150,7 @@ func (s *Server) setMember(c *gin.Context) {
 	if !s.body(c, &req) {
 		return
 	}
-	s.done(func(c *gin.Context) error {
+	s.change(func(c *gin.Context) error {
 		return s.Tokens.SetMember(c.Request.Context(), c.Param("org"), c.Param("user"), req.Scope)
 	})(c)
 }

@@ -68,6 +68,15 @@ type Server struct {
 
 	// Checkpoints is the store of frozen machines.
 	Checkpoints Checkpoints
+	// Installed tells what is in the boxes.
+	Installed Installed
+	// Imports brings boxes from elsewhere.
+	Imports Imports
+	// BoxStore keeps the files of boxes.
+	BoxStore BoxStore
+	// Registry holds the boxes, and Uploads receives their files.
+	Registry Registry
+	Uploads  Uploads
 
 	followers atomic.Int64
 }
@@ -96,6 +105,11 @@ func (s *Server) Mount(r gin.IRouter) {
 	s.mountResume(v1)
 	s.mountCheckpoints(v1)
 	s.mountAccess(v1)
+	s.mountPackages(v1)
+	s.mountImports(v1)
+	s.mountFsck(v1)
+	s.mountBoxes(v1)
+	s.mountUploads(v1)
 }
 
 func noStore(c *gin.Context) { c.Header("Cache-Control", "no-store") }

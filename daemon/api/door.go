@@ -20,6 +20,8 @@ type Door struct {
 	Private bool
 	API     *Server
 	Others  []Routes
+	// First answers some requests before anybody else, who asks being known, and says whether it did; it may be nil.
+	First func(w http.ResponseWriter, r *http.Request) bool
 	// NotFound answers what nobody else does.
 	NotFound gin.HandlerFunc
 }
@@ -35,6 +37,13 @@ func (d Door) Handler() http.Handler {
 	}), Guard(d.Tokens, d.Sessions))
 	if d.Private {
 		r.Use(private)
+	}
+	if d.First != nil {
+		r.Use(func(c *gin.Context) {
+			if d.First(c.Writer, c.Request) {
+				c.Abort()
+			}
+		})
 	}
 	r.GET("/livez", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
 	d.API.Mount(r)

@@ -57,7 +57,7 @@ func peerIsUs(c *net.UnixConn) bool {
 func Guard(tokens Checker, sessions Sessions) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		shown := takeCredentials(c)
-		if principal(c).Local {
+		if principal(c).Known() { // by the socket, or by the signature of a URL
 			return
 		}
 		p, err := shown.check(c.Request.Context(), tokens)
@@ -129,22 +129,13 @@ func principal(c *gin.Context) auth.Principal {
 func need(scope auth.Scope) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if !principal(c).Scope.Permits(scope) {
-			refuse(c, scope)
+			deny(c, scope)
 		}
 	}
 }
 
-// needIn is need for the organisation that a parameter of the path names.
-func needIn(parameter string, scope auth.Scope) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		if !principal(c).PermitsIn(c.Param(parameter), scope) {
-			refuse(c, scope)
-		}
-	}
-}
-
-// refuse tells why who asks may not do what needs a scope.
-func refuse(c *gin.Context, scope auth.Scope) {
+// deny tells why who asks may not do what needs a scope.
+func deny(c *gin.Context, scope auth.Scope) {
 	const remedy = "make one on the daemon's host with `boxkiln token create --scope %s NAME` and set BOXKILN_TOKEN or --token-file"
 	p, last := principal(c), c.Errors.Last()
 	var e *wire.Error

@@ -33,7 +33,7 @@ func private(c *gin.Context) {
 		e := coded(last.Err)
 		c.AbortWithStatusJSON(wire.Status[e.Code], wire.ErrorReply{Error: e})
 	case strings.HasPrefix(c.Request.URL.Path, "/v1/"):
-		refuse(c, auth.Read)
+		deny(c, auth.Read)
 	case wantsPage(c.Request):
 		c.Redirect(http.StatusSeeOther, "/login?next="+url.QueryEscape(c.Request.URL.RequestURI()))
 		c.Abort()
