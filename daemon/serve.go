@@ -184,7 +184,7 @@ func (d *Daemon) handler() (http.Handler, error) {
 func (d *Daemon) vagrantAPI(pages *web.Site) *vagrantapi.API {
 	o := vagrantapi.Options{
 		BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log, Now: d.cfg.Now,
-		Accounts: d.tokens, Editor: d.registry, Uploads: d.uploads, Downloads: d.registry, Revision: d.revision,
+		Accounts: d.tokens, Principals: d.tokens, Editor: d.registry, Uploads: d.uploads, Downloads: d.registry, Revision: d.revision,
 		SignKey: d.builds.vault.links, NoAutoCreate: d.cfg.NoAutoCreate,
 	}
 	if d.cfg.RedirectDownloads {
