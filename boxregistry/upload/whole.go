@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -144,10 +145,10 @@ func (r *Receiver) whole(ctx context.Context, u boxregistry.Upload, declared box
 		return boxregistry.File{}, err
 	}
 	s, err := r.receive(ctx, body, w, sum)
-	if err != nil {
-		return boxregistry.File{}, err
+	if err == nil {
+		err = checkSum(declared, s.SHA256, sum)
 	}
-	if err := checkSum(declared, sum); err != nil {
+	if err != nil {
 		return boxregistry.File{}, err
 	}
 	p, err := r.admit(ctx, u.Publication, s)
@@ -161,15 +162,22 @@ func (r *Receiver) whole(ctx context.Context, u boxregistry.Upload, declared box
 const chunk = 256 << 10
 
 // receive sends the body to the store, the announced checksum (nil for none) and the inspector, in one pass.
-func (r *Receiver) receive(ctx context.Context, body io.Reader, w io.Writer, sum hash.Hash) (boxfile.Summary, error) {
+func (r *Receiver) receive(ctx context.Context, body io.Reader, w blob.Writer, sum hash.Hash) (boxfile.Summary, error) {
 	type verdict struct {
 		summary boxfile.Summary
 		err     error
 	}
 	inspected := newRelay()
 	judged := make(chan verdict, 1)
+	summer, hashed := w.(blob.Summer)
 	go func() {
-		s, err := boxfile.Inspect(ctx, inspected, r.Limits.Box)
+		inspect := boxfile.Inspect
+		if hashed { // once is enough
+			inspect = func(ctx context.Context, r io.Reader, l boxfile.Limits) (boxfile.Summary, error) {
+				return boxfile.InspectHashed(ctx, r, l, "")
+			}
+		}
+		s, err := inspect(ctx, inspected, r.Limits.Box)
 		inspected.leave(err)
 		judged <- verdict{s, err}
 	}()
@@ -180,10 +188,10 @@ func (r *Receiver) receive(ctx context.Context, body io.Reader, w io.Writer, sum
 	_, err := io.CopyBuffer(io.MultiWriter(to...), r.bounded(reader{ctx, body}), make([]byte, chunk))
 	inspected.finish(err)
 	v := <-judged
-	if err != nil {
-		return v.summary, err
+	if hashed {
+		v.summary.SHA256 = string(summer.Sum())
 	}
-	return v.summary, v.err
+	return v.summary, cmp.Or(err, v.err)
 }
 
 // bounded ends a body that is larger than the limit.
