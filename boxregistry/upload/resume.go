@@ -126,9 +126,10 @@ func (r *Receiver) append(ctx context.Context, s *session, body io.Reader) error
 	if err := s.inspect(r); err != nil {
 		return err
 	}
-	buf := make([]byte, chunk)
+	buf := buffers.Get().(*[chunk]byte)
+	defer buffers.Put(buf)
 	for {
-		n, readErr := body.Read(buf)
+		n, readErr := body.Read(buf[:])
 		if int64(n) > s.File.Size-s.Received {
 			return fmt.Errorf("%w: more came than the %d bytes that were announced", boxregistry.ErrTooLarge, s.File.Size)
 		}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
@@ -159,7 +160,18 @@ func (r *Receiver) whole(ctx context.Context, u boxregistry.Upload, declared box
 }
 
 // chunk is how much is taken at once, in bytes.
-const chunk = 256 << 10
+const chunk = 128 << 10
+
+// buffers are lent for as long as a body is read: an upload in many requests would leave one behind for each.
+var buffers = sync.Pool{New: func() any { return new([chunk]byte) }}
+
+// copyBody copies in chunks.
+func copyBody(to io.Writer, from io.Reader) error {
+	buf := buffers.Get().(*[chunk]byte)
+	defer buffers.Put(buf)
+	_, err := io.CopyBuffer(to, from, buf[:])
+	return err
+}
 
 // receive sends the body to the store, the announced checksum (nil for none) and the inspector, in one pass.
 func (r *Receiver) receive(ctx context.Context, body io.Reader, w blob.Writer, sum hash.Hash) (boxfile.Summary, error) {
@@ -185,7 +197,7 @@ func (r *Receiver) receive(ctx context.Context, body io.Reader, w blob.Writer, s
 	if sum != nil {
 		to = append(to, sum)
 	}
-	_, err := io.CopyBuffer(io.MultiWriter(to...), r.bounded(reader{ctx, body}), make([]byte, chunk))
+	err := copyBody(io.MultiWriter(to...), r.bounded(reader{ctx, body}))
 	inspected.finish(err)
 	v := <-judged
 	if hashed {
@@ -238,7 +250,7 @@ func (r *Receiver) confirm(ctx context.Context, found place, size int64, body io
 		return boxregistry.File{}, other
 	}
 	h := sha256.New()
-	if _, err := io.CopyBuffer(h, r.bounded(reader{ctx, body}), make([]byte, chunk)); err != nil {
+	if err := copyBody(h, r.bounded(reader{ctx, body})); err != nil {
 		return boxregistry.File{}, err
 	}
 	if blob.Digest(hex.EncodeToString(h.Sum(nil))) != found.file.Digest {
