@@ -20,8 +20,10 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
+	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
 	"github.com/boxkiln/boxkiln/boxregistry/upload"
+	"github.com/boxkiln/boxkiln/boxregistry/vagrantapi"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
@@ -46,6 +48,8 @@ type Config struct {
 	BaseURL boxregistry.BaseURL
 	// InsecureHTTP permits a Listen address that is not loopback: there is no TLS of our own.
 	InsecureHTTP bool
+	// NoAutoCreate keeps Packer from making the boxes that it asks for; see vagrantapi.Options.
+	NoAutoCreate bool
 	// Blobs opens the store of the files of boxes for the installation with this id; nil for the data directory's own.
 	Blobs func(ctx context.Context, install string) (blob.Store, error)
 	// RedirectDownloads sends clients to where the files are, if Blobs can be linked to, and else all bytes go through here.
@@ -84,6 +88,8 @@ type Daemon struct {
 	db       *sqlitedb.DB
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
+	vagrant  *vagrantapi.API
+	signer   *signing.Key
 	moveIn   moveIn
 	uploads  *upload.Receiver
 	media    *iso.Cache
@@ -168,6 +174,9 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) 
 	if err != nil {
 		return err
 	}
+	if d.signer, err = signing.Load(data.SigningKey()); err != nil {
+		return err
+	}
 	if err := fsx.Sweep(data.Inputs()); err != nil {
 		return err
 	}
@@ -181,6 +190,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) 
 	d.drivers = d.cfg.Drivers(install)
 	door := &gate{store: st, published: map[build.ID]bool{}}
 	set := &steps.Set{Media: d.media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now,
+		Signer: d.signer, History: st, Version: d.cfg.Version,
 		Checkpoints: d.kept, SecretKey: vault.fingerprints, MaxAge: limits.MaxAge}
 	d.explain = explainer{set, d.drivers}
 	d.builds = &Builds{
@@ -258,6 +268,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.queue.Run(queueCtx) })
 	g.Go(func() error { return d.upkeep(gctx) })
+	g.Go(func() error { return d.vagrant.Run(gctx) })
 	for _, s := range servers {
 		g.Go(s.serve)
 	}
@@ -271,7 +282,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	if d.cfg.Ready != nil {
 		d.cfg.Ready(tcpAddress(servers))
 	}
-	return g.Wait()
+	return errors.Join(g.Wait(), d.vagrant.Flush(context.WithoutCancel(ctx)))
 }
 
 // Retire waits until no build and no import runs and none waits, and then takes no more: the daemon can end without losing

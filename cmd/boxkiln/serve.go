@@ -27,6 +27,7 @@ type serveOptions struct {
 	listen, baseURL, socketGroup string
 	blobs                        string
 	insecure, redirect           bool
+	noAutoCreate                 bool
 	level                        slog.Level
 	budget                       queue.Budget
 	diskGiB, checkpointGiB       int64
@@ -58,6 +59,7 @@ boxes, pages and the API on --listen. A second interrupt ends it at once; what t
 	f.StringVar(&o.blobs, "blobs", "", "where files of boxes are kept: s3://BUCKET/PREFIX?endpoint=URL&region=NAME&path_style=true, or file for the data directory; where they were, unless given (environment "+envBlobs+")")
 	f.BoolVar(&o.redirect, "blob-redirect", false, "send clients to the bucket for their downloads, instead of passing the bytes on")
 	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the daemon's socket")
+	f.BoolVar(&o.noAutoCreate, "no-auto-create", false, "do not make a box, empty and private, when Packer's vagrant-cloud post-processor asks for one that is missing")
 	f.IntVar(&o.budget.MemoryMiB, "memory-budget", 0, "MiB of memory for running builds; 0 for four fifths of the host's")
 	f.IntVar(&o.budget.CPUs, "cpu-budget", 0, "CPUs for running builds; 0 for twice the host's")
 	f.Int64Var(&o.diskGiB, "disk-budget", 0, "GiB of disk for running builds; 0 for nine tenths of what is free")
@@ -125,6 +127,7 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 	return kiln.Config{
 		Mirror:            mirrored,
 		RedirectDownloads: o.redirect,
+		NoAutoCreate:      o.noAutoCreate,
 		Data:              data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
 		Checkpoints: kiln.CheckpointLimits{Budget: o.checkpointGiB << 30, Keep: o.checkpointKeep, MaxAge: o.cacheMaxAge},
 		PurgeAfter:  o.purgeAfter, Uploads: upload.Limits(o.uploads),

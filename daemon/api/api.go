@@ -74,6 +74,8 @@ type Server struct {
 
 	// Checkpoints is the store of frozen machines.
 	Checkpoints Checkpoints
+	// Installed tells what is in the boxes.
+	Installed Installed
 	// Imports brings boxes from elsewhere.
 	Imports Imports
 	// BoxStore keeps the files of boxes.
@@ -108,6 +110,7 @@ func (s *Server) Mount(r gin.IRouter) {
 	s.mountWindow(v1)
 	s.mountResume(v1)
 	s.mountCheckpoints(v1)
+	s.mountPackages(v1)
 	s.mountImports(v1)
 	s.mountFsck(v1)
 	s.mountBoxes(v1)

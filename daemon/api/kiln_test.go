@@ -19,6 +19,9 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/boxkiln/boxkiln/boxregistry/blob/mem"
+	"github.com/boxkiln/boxkiln/boxregistry/signing"
+	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
 	"github.com/boxkiln/boxkiln/boxregistry/upstream"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/build"
@@ -158,6 +161,8 @@ type kiln struct {
 	tokens *auth.Tokens
 	db     *sqlitedb.DB
 	server *api.Server
+	boxes  *boxstore.Registry
+	key    *signing.Key
 	logs   *lockedBuffer
 	tcp    *httptest.Server
 	socket string
@@ -200,6 +205,13 @@ func newKiln(t testing.TB) *kiln {
 	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
 		Log: slog.New(slog.NewTextHandler(k.logs, nil)), Now: time.Now}
 	k.server.Checkpoints = openCheckpoints(t, db)
+	var boxesErr, keyErr error
+	k.boxes, boxesErr = boxstore.New(t.Context(), db, &mem.Store{}, nil)
+	k.key, keyErr = signing.NewKey()
+	if err := errors.Join(boxesErr, keyErr); err != nil {
+		t.Fatal(err)
+	}
+	k.server.Installed = k.boxes
 	manager := imports.New(imports.Config{Fetcher: &upstream.Fetcher{Dir: t.TempDir()}})
 	t.Cleanup(manager.Close)
 	k.server.Imports = manager
@@ -226,6 +238,7 @@ func (k *kiln) serveOn(t testing.TB, l net.Listener) *httptest.Server {
 	r.HandleMethodNotAllowed = true
 	r.Use(api.Guard(k.tokens))
 	k.server.Mount(r)
+	api.Beside{Known: k.boxes, Key: k.key.Public(), Log: k.server.Log}.Register(r)
 	s := httptest.NewUnstartedServer(r)
 	s.Listener.Close()
 	s.Listener, s.Config.ConnContext = l, api.ConnContext

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/boxkiln/boxkiln/boxregistry/sbom"
 	"github.com/boxkiln/boxkiln/boxregistry/upstream"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/build"
@@ -155,6 +156,9 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"AnswerRequest": wire.AnswerRequest{}, "OutputList": wire.OutputList{}, "Output": wire.Output{},
 		"Checkpoint": wire.Checkpoint{}, "CheckpointHost": hypervisor.Host{},
 		"CheckpointList": wire.CheckpointList{}, "PruneRequest": wire.PruneRequest{}, "PruneReply": wire.PruneReply{},
+		"NamedFile": wire.NamedFile{}, "System": sbom.System{}, "Package": sbom.Package{}, "PackageList": wire.PackageList{},
+		"PackageChange": sbom.Change{}, "PackageChanges": sbom.Changes{}, "PackageDiff": wire.PackageDiff{},
+		"Discrepancy": sbom.Discrepancy{}, "Parity": sbom.Parity{}, "ParityReport": wire.ParityReport{},
 		"ImportRequest": wire.ImportRequest{}, "Import": wire.Import{}, "ImportList": wire.ImportList{},
 		"ImportEvent": wire.ImportEvent{}, "ImportSummary": upstream.Summary{},
 		"FsckRequest": wire.FsckRequest{}, "FsckEvent": wire.FsckEvent{}, "FsckFinding": wire.FsckFinding{}, "FsckReport": wire.FsckReport{},
