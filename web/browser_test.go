@@ -40,10 +40,15 @@ func TestInABrowser(t *testing.T) {
 	})
 	tab := tab{browsertest.Open(t, browsertest.Options{Pictures: "web", Limit: time.Hour}), serve(t, b)}
 	axe := browsertest.NewAxe(t)
-	guest := map[string]string{"home": "/", "box": "/ops/debian12", "builds": "/builds", "running": "/builds/b7", "failed": "/builds/b6",
+	guest := map[string]string{"home": "/", "box": "/ops/debian12", "version": versionPage, "revoked": "/boxes/ops/debian12/versions/20261106.1.0",
+		"packages": versionPage + "/packages?file=libvirt/amd64", "packages-unknown": versionPage + "/packages", "empty": "/lab/empty", "builds": "/builds", "running": "/builds/b7", "failed": "/builds/b6",
 		"asking": "/builds/b5", "waiting": "/builds/b4", "nothing": "/?q=nothing", "login": "/login", "lost": "/nowhere"}
 	look(t, tab, axe, guest)
 	tab.login(b, "bxk_write")
+	look(t, tab, axe, map[string]string{"home-maker": "/", "box-maker": "/ops/debian12", "version-maker": versionPage, "draft": draftPath,
+		"deleted": "/boxes/ops/debian12/versions/20261101.1.0", "empty-maker": "/lab/empty", "private": "/ops/payroll", "new": "/boxes/new",
+		"edit": "/boxes/ops/debian12/edit", "notes": versionPage + "/notes", "upload": "/boxes/ops/debian12/upload", "revoke": versionPage + "/revoke",
+		"delete-box": "/boxes/ops/debian12/delete", "delete-version": versionPage + "/delete", "retention": "/boxes/ops/debian12/retention?last=1", "trash": "/boxes/trash"})
 	look(t, tab, axe, map[string]string{"builds-session": "/builds", "running-session": "/builds/b7", "failed-session": "/builds/b6", "asking-session": "/builds/b5"})
 }
 
