@@ -36,6 +36,11 @@ type releaseView struct {
 	Cells  []cell
 }
 
+// OnTrial tells whether only clients of other channels than the stable one find the version.
+func (v releaseView) OnTrial() bool {
+	return v.Open() && !slices.Contains(v.Channels, boxregistry.Stable)
+}
+
 // cell is the files of one provider in one version.
 type cell struct {
 	Provider boxregistry.Provider
@@ -63,7 +68,7 @@ func newBoxView(box shownBox, base string, number int) boxView {
 	v := boxView{shownBox: box, Providers: providers(box.Box), About: prose(box.Description)}
 	if visible := box.Visible(); len(visible) > 0 {
 		newest := newReleaseView(box.Name, visible[0], v.Providers)
-		v.Newest, v.Use = &newest, newUse(box.Box, visible[0], base)
+		v.Newest, v.Use = &newest, newUse(box.Box, visible[0], base, false)
 	}
 	for _, rel := range box.Releases {
 		for _, f := range rel.Files {

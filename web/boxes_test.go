@@ -24,8 +24,8 @@ func TestBoxPage(t *testing.T) {
 	path := "/ops/boxes/debian12/versions/20261120.1.0/providers/libvirt/amd64/" + digest[:12] + "/vagrant.box"
 	says(t, html.UnescapeString(page),
 		`ENV["VAGRANT_SERVER_URL"] ||= "http://reg.example:8099"`, `config.vm.box = "ops/debian12"`, `config.vm.box_version = "20261120.1.0"`,
-		"vagrant box add --provider libvirt --box-version 20261120.1.0 \\\n  http://reg.example:8099/ops/debian12",
-		"vagrant box add --provider vmware_desktop --box-version 20261120.1.0 \\\n  http://reg.example:8099/ops/debian12",
+		"vagrant box add --provider libvirt \\\n  http://reg.example:8099/ops/debian12",
+		"vagrant box add --provider vmware_desktop \\\n  http://reg.example:8099/ops/debian12",
 		"curl -fL -o debian12-20261120.1.0-libvirt-amd64.box \\\n  http://reg.example:8099"+path,
 		"echo '"+digest+"  debian12-20261120.1.0-libvirt-amd64.box' | sha256sum -c", "virt-install --import --name debian12", "--boot uefi",
 		"VBoxManage import debian12/box.ovf", "channel candidate", `config.vm.box = "ops/debian12@candidate"`,
@@ -57,7 +57,7 @@ func TestVersionPage(t *testing.T) {
 		"fixes #812", "33 packages", "since 20261113.1.0", "2 added", "2 removed", "30 upgraded", "linux-image-6.1.0-50-amd64", "ntpdate", "All 34 changes",
 		`href="/builds/b5"`, "debian.pkr.hcl", "scripts/base.sh", "sha256:9b74c9897bac", "debian-12.8.0-amd64-netinst.iso", "sha256:04396d12b0f3",
 		"git 1f0e3dad9990", "not as committed", "3 min 33 s", "Boxkiln 0.4.0", "9.0.0 tcg", "signed", "vagrant.box.minisig", "sbom.cdx.json",
-		`config.vm.box_version = "20261120.1.0"`)
+		`config.vm.box_version = "20261120.1.0"`, "vagrant box add --provider libvirt \\\n  --box-version 20261120.1.0 \\\n  http://reg.example:8099/ops/debian12")
 	for _, hidden := range []string{"Who downloaded it", "/revoke", "ci-runner"} {
 		if strings.Contains(page, hidden) {
 			t.Errorf("users see %q", hidden)

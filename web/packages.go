@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -181,17 +181,18 @@ type changedRow struct {
 // Rows are all differences: what came, what went, then what has another version.
 func (d PackageDiff) Rows() []changedRow {
 	var rows []changedRow
+	name := d.namer()
 	for _, p := range d.Added {
-		rows = append(rows, changedRow{What: "added", Name: packageName(p.Name, p.Architecture), To: p.Version})
+		rows = append(rows, changedRow{What: "added", Name: name(p.Name, p.Architecture), To: p.Version})
 	}
 	for _, p := range d.Removed {
-		rows = append(rows, changedRow{What: "removed", Name: packageName(p.Name, p.Architecture), From: p.Version})
+		rows = append(rows, changedRow{What: "removed", Name: name(p.Name, p.Architecture), From: p.Version})
 	}
 	for _, p := range d.Downgraded {
-		rows = append(rows, changedRow{"downgraded", packageName(p.Name, p.Architecture), p.From, p.To})
+		rows = append(rows, changedRow{"downgraded", name(p.Name, p.Architecture), p.From, p.To})
 	}
 	for _, p := range d.Upgraded {
-		rows = append(rows, changedRow{"upgraded", packageName(p.Name, p.Architecture), p.From, p.To})
+		rows = append(rows, changedRow{"upgraded", name(p.Name, p.Architecture), p.From, p.To})
 	}
 	return rows
 }
@@ -202,10 +203,25 @@ func (d PackageDiff) First() []changedRow { return d.Rows()[:min(diffFolded, d.C
 // Rest are the rows after First.
 func (d PackageDiff) Rest() []changedRow { return d.Rows()[min(diffFolded, d.Count()):] }
 
-// packageName tells apart the packages of other processors.
-func packageName(name, arch string) string {
-	if arch == "" || arch == "all" || arch == "noarch" {
-		return name
+// namer returns what calls packages by their name, and by their processor too where that is not the one of most.
+func (d PackageDiff) namer() func(name, arch string) string {
+	seen := map[string]int{}
+	for _, p := range slices.Concat(d.Added, d.Removed) {
+		seen[p.Architecture]++
 	}
-	return name + ":" + strings.ToLower(arch)
+	for _, c := range slices.Concat(d.Upgraded, d.Downgraded) {
+		seen[c.Architecture]++
+	}
+	usual := ""
+	for _, arch := range sortedKeys(seen) {
+		if arch != "all" && arch != "noarch" && seen[arch] > seen[usual] {
+			usual = arch
+		}
+	}
+	return func(name, arch string) string {
+		if arch == "" || arch == "all" || arch == "noarch" || arch == usual {
+			return name
+		}
+		return name + ":" + arch
+	}
 }

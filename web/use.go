@@ -23,9 +23,9 @@ type use struct {
 // command is one thing to type, with the word that says when.
 type command struct{ For, Text string }
 
-// newUse fills in the commands. "vagrant box add" asks back when there are several providers unless --provider is given; by
+// newUse fills in the commands; exact ones name the version, others take the newest. "vagrant box add" asks back when there are several providers unless --provider is given; by
 // the full URL it needs no variable.
-func newUse(b boxregistry.Box, rel boxregistry.Release, base string) use {
+func newUse(b boxregistry.Box, rel boxregistry.Release, base string, exact bool) use {
 	u := use{Private: b.Private}
 	if len(rel.Channels) > 0 {
 		u.Vagrantfile = vagrantfile(base, b.Name.Followed(channelOf(rel)), rel.Version)
@@ -34,7 +34,7 @@ func newUse(b boxregistry.Box, rel boxregistry.Release, base string) use {
 		u.Token = "export VAGRANT_CLOUD_TOKEN=bxk_..."
 	}
 	for _, p := range providersOf(rel) {
-		u.Commands = append(u.Commands, command{string(p), addCommand(b, rel, p, base)})
+		u.Commands = append(u.Commands, command{string(p), addCommand(b, rel, p, base, exact)})
 	}
 	for _, c := range otherChannels(b) {
 		u.Channels = append(u.Channels, command{"channel " + string(c), fmt.Sprintf("config.vm.box = %q", b.Name.Followed(c))})
@@ -69,16 +69,19 @@ end
 
 // addCommand names the server in full. Vagrant before 2.4 sends the token to the server of VAGRANT_SERVER_URL only, so that a
 // private box is added by its name.
-func addCommand(b boxregistry.Box, rel boxregistry.Release, p boxregistry.Provider, base string) string {
+func addCommand(b boxregistry.Box, rel boxregistry.Release, p boxregistry.Provider, base string, exact bool) string {
 	followed := b.Name.String()
 	if len(rel.Channels) > 0 {
 		followed = b.Name.Followed(channelOf(rel))
 	}
-	rest := fmt.Sprintf("--provider %s --box-version %s", p, rel.Version)
-	if b.Private {
-		return fmt.Sprintf("VAGRANT_SERVER_URL=%s \\\n  vagrant box add %s %s", base, rest, followed)
+	add := fmt.Sprintf("vagrant box add --provider %s \\\n  ", p)
+	if exact {
+		add += fmt.Sprintf("--box-version %s \\\n  ", rel.Version)
 	}
-	return fmt.Sprintf("vagrant box add %s \\\n  %s/%s", rest, base, followed)
+	if b.Private {
+		return fmt.Sprintf("VAGRANT_SERVER_URL=%s \\\n  %s%s", base, add, followed)
+	}
+	return add + base + "/" + followed
 }
 
 // otherChannels are those of the box that clients follow only when they ask for it.

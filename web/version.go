@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"html/template"
 	"net/http"
@@ -62,14 +63,14 @@ func (s *Site) newVersionView(ctx context.Context, box shownBox, rel boxregistry
 	visible := box.Visible()
 	v.Latest = len(visible) > 0 && visible[0].Version == rel.Version
 	if rel.Open() {
-		v.Use = newUse(box.Box, rel, base)
+		v.Use = newUse(box.Box, rel, base, true)
 	}
 	for _, c := range append(boxregistry.ChannelsOf(box.Box), boxregistry.Stable, boxregistry.Candidate) {
 		if !slices.Contains(rel.Channels, c) && !slices.Contains(v.Channels, c) {
 			v.Channels = append(v.Channels, c)
 		}
 	}
-	for _, f := range rel.Files {
+	for _, f := range forPeople(rel.Files) {
 		file, err := s.newFileView(ctx, box.Box, rel, f, v.Older)
 		if err != nil {
 			return v, err
@@ -86,6 +87,19 @@ func (s *Site) newVersionView(ctx context.Context, box shownBox, rel boxregistry
 	}
 	v.Used = used[:min(len(used), shownDownloads)]
 	return v, err
+}
+
+// forPeople orders files with the default of each provider first; clients need it last.
+func forPeople(files []boxregistry.File) []boxregistry.File {
+	return slices.SortedStableFunc(slices.Values(files), func(a, b boxregistry.File) int {
+		if a.Provider != b.Provider || a.Default == b.Default {
+			return cmp.Compare(a.Provider, b.Provider)
+		}
+		if a.Default {
+			return -1
+		}
+		return 1
+	})
 }
 
 // olderThan is the version that users had before rel.

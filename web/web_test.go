@@ -26,7 +26,7 @@ func TestHome(t *testing.T) {
 	t.Parallel()
 	boxes, builds := samples()
 	b := setup(t, boxes, builds)
-	says(t, b.page("/"), `href="/ops/debian12"`, "20261120.1.0", "1.7 GB", "1 day ago", "libvirt</span>", "virtualbox</span>",
+	says(t, b.page("/"), `href="/ops/debian12"`, "20261120.1.0", "1 day ago", "libvirt</span>", "virtualbox</span>",
 		"not released yet", "Recent builds", `href="/builds/b7"`, "state-running", "1.2.3-test", "Debian 12, minimal", "51\u202f342 downloads", "on disk")
 	if page := b.page("/?q=rocky"); strings.Contains(page, "debian12</a>") || !strings.Contains(page, "ops/</span>rocky9") || !strings.Contains(page, `value="rocky"`) {
 		t.Error("the search does not work")

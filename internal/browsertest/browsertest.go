@@ -171,13 +171,13 @@ func evaluate[T any](b *Tab, expression string, options ...chromedp.EvaluateOpti
 }
 
 // Screen makes the tab as wide as a screen, in pixels, and as light or dark as its user wants it. Less than 600 pixels
-// make a phone.
+// make a phone. Nothing moves, so that a picture shows how things end up.
 func (b *Tab) Screen(width int64, scheme string) {
 	b.t.Helper()
 	screen := emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1, Mobile: width < 600}
 	_, err := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride, screen)
 	if err == nil {
-		media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
+		media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}}
 		_, err = chromedp.Call(b.ctx, emulation.SetEmulatedMedia, media)
 	}
 	if err != nil {
