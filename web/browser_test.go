@@ -52,6 +52,12 @@ func TestInABrowser(t *testing.T) {
 	look(t, tab, axe, map[string]string{"builds-session": "/builds", "running-session": "/builds/b7", "failed-session": "/builds/b6", "asking-session": "/builds/b5"})
 }
 
+// unfold opens what a page has folded, and fold closes it again; both tell how much that is.
+const (
+	unfold = `String((window.folded = [...document.querySelectorAll('main details:not([open])')]).map(d => d.open = true).length)`
+	fold   = `String(window.folded.map(d => d.open = false).length)`
+)
+
 // grounds are the colours behind the pages.
 var grounds = map[string]string{"light": "rgb(250, 248, 245)", "dark": "rgb(23, 20, 18)"}
 
@@ -70,9 +76,13 @@ func look(t *testing.T, tab tab, axe browsertest.Axe, pages map[string]string) {
 					t.Errorf("%s has the background %s, want %s", what, got, ground)
 				}
 				tab.Snap(what)
+				if tab.Text(unfold) != "0" {
+					tab.Snap(what + "-unfolded")
+				}
 				for _, broken := range axe.Violations(tab.Tab) {
 					t.Errorf("%s: %s", what, broken)
 				}
+				tab.Text(fold)
 			}
 		}
 		if texts := tab.Complaints(); len(texts) > 0 && name != "lost" {
