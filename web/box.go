@@ -53,8 +53,13 @@ type fileLink struct {
 	Link string // empty unless clients can download it
 }
 
-// Box is the page of the box that the path names, for browsers that ask /org/box.
+// Box is the page of the box that the path names, for browsers that ask /org/box. What clients write to follow a channel
+// leads there too.
 func (s *Site) Box(c *gin.Context) {
+	if name, channel, err := boxregistry.ParseFollowed(c.Param("org") + "/" + c.Param("box")); err == nil && channel != boxregistry.Stable {
+		c.Redirect(http.StatusSeeOther, "/"+name.String())
+		return
+	}
 	box, err := s.findBox(c)
 	if err != nil {
 		s.fail(c, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
+	"github.com/boxkiln/boxkiln/boxregistry/sbom"
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
@@ -23,7 +24,7 @@ type fakeBoxes struct {
 	boxes    []boxregistry.Box
 	deleted  []boxregistry.Box
 	known    map[blob.Digest]boxfile.Summary
-	packages map[blob.Digest][]Package
+	packages map[blob.Digest][]sbom.Package
 	signed   map[blob.Digest]string
 	used     []boxregistry.Download
 	asked    []string // what it was told to change, and by whom
@@ -230,21 +231,17 @@ func (f *fakeBoxes) Contents(_ context.Context, d blob.Digest) (boxfile.Summary,
 	return lookUp(f.known, d)
 }
 
-func (f *fakeBoxes) Signature(_ context.Context, d blob.Digest) (string, error) {
+func (f *fakeBoxes) Signatures(_ context.Context, d blob.Digest) (string, error) {
 	return lookUp(f.signed, d)
 }
 
-// Packages is a document as CycloneDX has it, as far as the pages read it.
+// Packages is what is installed, as CycloneDX.
 func (f *fakeBoxes) Packages(_ context.Context, d blob.Digest) (json.RawMessage, error) {
 	list, err := lookUp(f.packages, d)
 	if err != nil {
 		return nil, err
 	}
-	components := []string{`{"type":"operating-system","name":"debian"}`}
-	for _, p := range list {
-		components = append(components, fmt.Sprintf(`{"type":"library","name":%q}`, p.Name))
-	}
-	return json.RawMessage(`{"components":[` + strings.Join(components, ",") + `]}`), nil
+	return sbom.Encode(sbom.Inventory{System: sbom.System{ID: "debian", Version: "12"}, Packages: list})
 }
 
 func lookUp[V any](m map[blob.Digest]V, d blob.Digest) (V, error) {
@@ -253,37 +250,6 @@ func lookUp[V any](m map[blob.Digest]V, d blob.Digest) (V, error) {
 		return v, fmt.Errorf("%s: %w", d, boxregistry.ErrNotFound)
 	}
 	return v, nil
-}
-
-func (f *fakeBoxes) PackageDiff(_ context.Context, from, to blob.Digest) (PackageDiff, error) {
-	before, beforeErr := lookUp(f.packages, from)
-	after, afterErr := lookUp(f.packages, to)
-	if err := cmp.Or(beforeErr, afterErr); err != nil {
-		return PackageDiff{}, err
-	}
-	was := map[string]Package{}
-	for _, p := range before {
-		was[p.Name] = p
-	}
-	var d PackageDiff
-	for _, p := range after {
-		old, ok := was[p.Name]
-		delete(was, p.Name)
-		switch {
-		case !ok:
-			d.Added = append(d.Added, p)
-		case old.Version == p.Version:
-			d.Same++
-		case old.Version < p.Version:
-			d.Upgraded = append(d.Upgraded, PackageChange{p.Name, p.Architecture, old.Version, p.Version})
-		default:
-			d.Downgraded = append(d.Downgraded, PackageChange{p.Name, p.Architecture, old.Version, p.Version})
-		}
-	}
-	for _, name := range sortedKeys(was) {
-		d.Removed = append(d.Removed, was[name])
-	}
-	return d, nil
 }
 
 // sample is a box with something of everything.
@@ -318,7 +284,7 @@ const sampleText = "Rebuilt **every night** from the netinst image. Log in as `v
 
 const sampleNotes = "Kernel 6.1.0-50, and the clock is right again.\n\n* fixes #812\n* drops `ntpdate`\n"
 
-const sampleStatement = `{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1","subject":[{"name":"ops/debian12/20261120.1.0"}],
+const sampleStatement = `{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1","subject":[{"name":"ops/debian12/20261120.1.0/libvirt/amd64","digest":{"sha256":"81dca9fc4e1e3959e65f4853efc9870cfb7c393df09cabad0094ae564fab8026"}}],
 "predicate":{"buildDefinition":{"externalParameters":{"template":"debian.pkr.hcl","source":"libvirt.debian"},"internalParameters":{"driver":"libvirt","hypervisor":"9.0.0","accelerator":"tcg"},
 "resolvedDependencies":[{"name":"debian.pkr.hcl","digest":{"sha256":"5f2d4d6ce2c5ba7fb2b31ee7a24a6a0d3f0c0a1d45ee3eb3c5ed3c0f52b1f9aa"},"annotations":{"boxkiln_role":"template"}},
 {"name":"scripts/base.sh","digest":{"sha256":"9b74c9897bac770ffc029102a200c5de2a8d1e6f8f2ab87a1d2c3e4f5a6b7c8d"},"annotations":{"boxkiln_role":"input"}},
@@ -338,7 +304,7 @@ func sampleBoxes() *fakeBoxes {
 		named("lab/alpine", "Smallest guest that boots", release("3.20.3", boxregistry.Released, file("libvirt", "amd64", 61_200_000), file("virtualbox", "amd64", 66_000_000))),
 		named("lab/empty", "Nothing in it yet"),
 		named("ops/payroll", "The machine that must not be lost", release("2.1", boxregistry.Released, file("libvirt", "amd64", 980_000_000))),
-	}, known: map[blob.Digest]boxfile.Summary{}, packages: map[blob.Digest][]Package{}, signed: map[blob.Digest]string{}}
+	}, known: map[blob.Digest]boxfile.Summary{}, packages: map[blob.Digest][]sbom.Package{}, signed: map[blob.Digest]string{}}
 	f.boxes[5].Private = true
 	f.deleted = []boxregistry.Box{{Name: must(boxregistry.ParseName("ops/centos7")), ShortDescription: "End of life", Private: true, Deleted: noon.Add(-26 * time.Hour)}}
 	newest, older := box.Releases[2], box.Releases[3]
@@ -350,7 +316,7 @@ func sampleBoxes() *fakeBoxes {
 		Warnings:    []string{"the disk is 21 GB, and vagrant-libvirt can only make it larger"}}
 	f.signed[tested] = "untrusted comment: signature\n"
 	f.packages[tested], f.packages[older.Files[0].Digest] = samplePackages("u12", "6.1.0-50"), samplePackages("u11", "6.1.0-49")
-	f.packages[newest.Files[2].Digest] = append(samplePackages("u12", "6.1.0-50"), Package{Name: "virtualbox-guest-utils", Version: "7.0.6", Architecture: "amd64"})
+	f.packages[newest.Files[2].Digest] = append(samplePackages("u12", "6.1.0-50"), sbom.Package{Name: "virtualbox-guest-utils", Version: "7.0.6", Arch: "amd64", Type: sbom.Deb})
 	f.used = []boxregistry.Download{
 		{Box: box.Name, Version: newest.Version, Provider: "libvirt", Architecture: "amd64", Client: "ci-runner", Count: 1102, At: noon.Add(-2 * time.Hour)},
 		{Box: box.Name, Version: newest.Version, Provider: "virtualbox", Architecture: "amd64", Client: "192.0.2.17", Count: 3, At: noon.Add(-50 * time.Hour)}}
@@ -358,14 +324,14 @@ func sampleBoxes() *fakeBoxes {
 }
 
 // samplePackages is what is installed at one state of a distribution.
-func samplePackages(update, kernel string) []Package {
-	list := []Package{{"linux-image-" + kernel + "-amd64", kernel, "amd64"}, {"adduser", "3.134", "all"}}
+func samplePackages(update, kernel string) []sbom.Package {
+	list := []sbom.Package{{Name: "linux-image-" + kernel + "-amd64", Version: kernel, Arch: "amd64", Type: sbom.Deb}, {Name: "adduser", Version: "3.134", Arch: "all", Type: sbom.Deb}}
 	for _, name := range strings.Fields("base-files bash libc6 libssl3 openssl openssh-server openssh-client systemd udev sudo tzdata libpam0g libexpat1 libgnutls30 curl libcurl4 " +
 		"perl-base python3.11 python3.11-minimal libpython3.11 vim-tiny vim-common less login passwd mount util-linux libblkid1 libmount1 libuuid1") {
-		list = append(list, Package{name, "1.2.3-4+deb12" + update, "amd64"})
+		list = append(list, sbom.Package{Name: name, Version: "1.2.3-4+deb12" + update, Arch: "amd64", Type: sbom.Deb})
 	}
 	if update == "u11" {
-		return append(list, Package{"ntpdate", "4.2.8", "amd64"})
+		return append(list, sbom.Package{Name: "ntpdate", Version: "4.2.8", Arch: "amd64", Type: sbom.Deb})
 	}
-	return append(list, Package{"chrony", "4.3-2", "amd64"})
+	return append(list, sbom.Package{Name: "chrony", Version: "4.3-2", Arch: "amd64", Type: sbom.Deb})
 }

@@ -28,7 +28,7 @@ func TestBoxPage(t *testing.T) {
 		"vagrant box add --provider vmware_desktop \\\n  http://reg.example:8099/ops/debian12",
 		"curl -fL -o debian12-20261120.1.0-libvirt-amd64.box \\\n  http://reg.example:8099"+path,
 		"echo '"+digest+"  debian12-20261120.1.0-libvirt-amd64.box' | sha256sum -c", "virt-install --import --name debian12", "--boot uefi",
-		"VBoxManage import debian12/box.ovf", "channel candidate", `config.vm.box = "ops/debian12@candidate"`,
+		"VBoxManage import debian12/box.ovf", "channel candidate", `config.vm.box = "ops/debian12~candidate"`,
 		`href="`+path+`"`, "412 MB", "smoke test passed", "state-revoked", "Rebuilt <strong>every night</strong>", "<h3>What is in it</h3>",
 		`href="/boxes/ops/debian12/versions/20261113.1.0"`, `type="application/atom+xml"`)
 	if n := strings.Count(page, `class="mark">latest`); n != 1 {
@@ -40,6 +40,9 @@ func TestBoxPage(t *testing.T) {
 		}
 	}
 	says(t, b.getAs("/ops/debian12", b.login("bxk_write")), "state-draft", "state-deleted", "20261121.1.0", "smoke test failed", "/boxes/ops/debian12/upload")
+	if w := b.get("/ops/debian12~candidate"); w.Header().Get("Location") != "/ops/debian12" {
+		t.Errorf("the box with a channel: %d to %q", w.Code, w.Header().Get("Location"))
+	}
 	if strings.Contains(b.page("/lab/windows-2022"), "Use it") {
 		t.Error("a box without a released version shows how to use it")
 	}
@@ -68,7 +71,7 @@ func TestVersionPage(t *testing.T) {
 	if strings.Contains(revoked, "vagrant box add") || strings.Contains(revoked, `vagrant.box"`) {
 		t.Error("a revoked version can be had")
 	}
-	says(t, html.UnescapeString(b.page("/boxes/ops/debian12/versions/20261120.2.0")), `config.vm.box = "ops/debian12@candidate"`, "reg.example:8099/ops/debian12@candidate")
+	says(t, html.UnescapeString(b.page("/boxes/ops/debian12/versions/20261120.2.0")), `config.vm.box = "ops/debian12~candidate"`, "reg.example:8099/ops/debian12~candidate")
 	for _, hidden := range []string{"20261121.1.0", "20261101.1.0"} { // a draft, a deleted one
 		if w := b.get("/boxes/ops/debian12/versions/" + hidden); w.Code != http.StatusNotFound {
 			t.Errorf("a guest gets %s: %d", hidden, w.Code)
@@ -88,7 +91,7 @@ func TestVersionPageIsLenient(t *testing.T) {
 		boxes, builds := samples()
 		boxes.boxes[0].Releases[2].Files[1].Provenance = []byte(raw)
 		b := setup(t, boxes, builds)
-		b.site.Known, b.site.Packages = nil, nil
+		b.site.Known = nil
 		page := b.page(versionPage)
 		says(t, page, "412 MB", "uefi")
 		if strings.Contains(page, `href="/builds/elsewhere"`) || strings.Contains(page, "packages</strong>") {

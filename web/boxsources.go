@@ -59,7 +59,7 @@ type Uploader interface {
 	// Check says what Upload would say of p before it looks at the bytes, and changes nothing.
 	Check(ctx context.Context, p boxregistry.Publication) error
 	// Upload puts a box file into a draft; the version is made if there is none. What p says of the file is its provider, its
-	// architecture and the checksum that its bytes must have. size is the number of bytes to come, -1 when it is not known.
+	// architecture and, in Declared, the checksum that its bytes must have. size is the number of bytes to come, -1 when it is not known.
 	Upload(ctx context.Context, p boxregistry.Publication, size int64, body io.Reader) (boxregistry.File, error)
 }
 
@@ -70,41 +70,6 @@ type Known interface {
 	Contents(ctx context.Context, d blob.Digest) (boxfile.Summary, error)
 	// Packages is what is installed in the guest, as a CycloneDX JSON document.
 	Packages(ctx context.Context, d blob.Digest) (json.RawMessage, error)
-	// Signature is the text of the file's minisign signature.
-	Signature(ctx context.Context, d blob.Digest) (string, error)
-}
-
-// Packages compares what is installed in the guests of two box files.
-type Packages interface {
-	// PackageDiff tells what another file has in place of what one has, or returns boxregistry.ErrNotFound when it is not
-	// known what is installed in one of them.
-	PackageDiff(ctx context.Context, from, to blob.Digest) (PackageDiff, error)
-}
-
-// PackageDiff is what is different, each list ordered by name.
-type PackageDiff struct {
-	Added      []Package
-	Removed    []Package
-	Upgraded   []PackageChange
-	Downgraded []PackageChange
-	Same       int // packages that have not changed
-}
-
-// Package is one package of a guest.
-type Package struct {
-	Name         string
-	Version      string
-	Architecture string // in the words of its manager; may be empty
-}
-
-// PackageChange is a package in two versions.
-type PackageChange struct {
-	Name         string
-	Architecture string
-	From, To     string
-}
-
-// Count is how many packages are different.
-func (d PackageDiff) Count() int {
-	return len(d.Added) + len(d.Removed) + len(d.Upgraded) + len(d.Downgraded)
+	// Signatures are the texts of minisign signatures of the file.
+	Signatures(ctx context.Context, d blob.Digest) (string, error)
 }

@@ -10,18 +10,19 @@ import (
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
+	"github.com/boxkiln/boxkiln/boxregistry/sbom"
 )
 
 // fileView is one file of a version with all that is known of it.
 type fileView struct {
 	boxregistry.File
-	Anchor     string // of its part of the page
-	Link       string // empty unless clients can download it
-	Folder     string // where what lies beside it is served; empty when the file is not here, or not for clients
-	Contents   *boxfile.Summary
-	Provenance *provenance // nil when it is not known
-	Signed     bool
-	Packages   *packagesView // nil when it is not known what is installed
+	Anchor   string // of its part of the page
+	Link     string // empty unless clients can download it
+	Folder   string // where what lies beside it is served; empty when the file is not here, or not for clients
+	Contents *boxfile.Summary
+	Origin   *origin // nil when it is not known
+	Signed   bool
+	Packages *packagesView // nil when it is not known what is installed
 }
 
 // packagesView is what is installed in the guest of a file, and what changed.
@@ -29,14 +30,14 @@ type packagesView struct {
 	Count   int
 	Compare string       // URL of the page that compares it
 	Since   string       // number of the version before it; empty when that had no such file or nothing is known of it
-	Diff    *PackageDiff // since then
+	Diff    *packageDiff // since then
 }
 
 // newFileView finds out about a file; older is the version before it, or nil.
 func (s *Site) newFileView(ctx context.Context, b boxregistry.Box, rel boxregistry.Release, f boxregistry.File, older *boxregistry.Release) (fileView, error) {
 	v := fileView{File: f, Anchor: string(f.Provider) + "-" + string(f.Architecture), Link: downloadLink(b.Name, rel, f)}
 	var err error
-	if v.Provenance, err = s.provenanceOf(ctx, f.Provenance); err != nil || f.Digest == "" {
+	if v.Origin, err = s.originOf(ctx, f.Provenance); err != nil || f.Digest == "" {
 		return v, err
 	}
 	if v.Link != "" {
@@ -50,8 +51,8 @@ func (s *Site) newFileView(ctx context.Context, b boxregistry.Box, rel boxregist
 		v.Contents = &sum
 		v.UnpackedSize, v.VirtualSize = orElse(v.UnpackedSize, sum.Unpacked), orElse(v.VirtualSize, sum.VirtualSize)
 	}
-	signature, signatureErr := s.Known.Signature(ctx, f.Digest)
-	v.Signed = signatureErr == nil && signature != ""
+	signatures, signatureErr := s.Known.Signatures(ctx, f.Digest)
+	v.Signed = signatureErr == nil && signatures != ""
 	packages, packagesErr := s.newPackagesView(ctx, b, rel, f, older)
 	v.Packages = packages
 	return v, errors.Join(unlessAbsent(contentsErr), unlessAbsent(signatureErr), packagesErr)
@@ -72,23 +73,23 @@ func orElse(n, other int64) int64 {
 }
 
 func (s *Site) newPackagesView(ctx context.Context, b boxregistry.Box, rel boxregistry.Release, f boxregistry.File, older *boxregistry.Release) (*packagesView, error) {
-	count, err := s.packageCount(ctx, f)
-	if err != nil || count < 0 {
+	here, err := s.installed(ctx, f)
+	if err != nil || here == nil {
 		return nil, err
 	}
-	v := &packagesView{Count: count, Compare: comparePath(b.Name, rel.Version, f)}
+	v := &packagesView{Count: len(here.Packages), Compare: comparePath(b.Name, rel.Version, f)}
 	if older == nil {
 		return v, nil
 	}
 	before, ok := older.File(f.Provider, f.Architecture)
-	if !ok || before.Digest == "" || s.Packages == nil {
+	if !ok {
 		return v, nil
 	}
-	diff, err := s.Packages.PackageDiff(ctx, before.Digest, f.Digest)
-	if err == nil {
-		v.Since, v.Diff = older.Version.String(), &diff
+	there, err := s.installed(ctx, before)
+	if there != nil {
+		v.Since, v.Diff = older.Version.String(), &packageDiff{sbom.Diff(*there, *here)}
 	}
-	return v, unlessAbsent(err)
+	return v, err
 }
 
 // comparePath is the page that compares the packages of a file with others.

@@ -45,7 +45,7 @@ func setup(t *testing.T, boxes *fakeBoxes, builds *fakeBuilds) *bundle {
 	t.Helper()
 	b := &bundle{t: t, boxes: boxes, builds: builds, window: &fakeWindow{}, tokens: newTokens(), log: &bytes.Buffer{}, engine: gin.New()}
 	b.window.changed.L, builds.changed.L = &b.window.mu, &builds.mu
-	from := Sources{Boxes: boxes, Makers: boxes, Versions: boxes, Uploader: boxes, Known: boxes, Packages: boxes,
+	from := Sources{Boxes: boxes, Makers: boxes, Versions: boxes, Uploader: boxes, Known: boxes,
 		Builds: builds, Window: b.window, Control: builds, Tokens: b.tokens}
 	site, err := New(from, Options{Version: "1.2.3-test", Logger: slog.New(slog.NewTextHandler(b.log, nil))})
 	if err != nil {

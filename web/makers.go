@@ -92,6 +92,8 @@ var told = []struct {
 	{boxregistry.ErrArchitectureMix, http.StatusConflict},
 	{boxregistry.ErrDeleted, http.StatusConflict},
 	{boxregistry.ErrLastChannel, http.StatusConflict},
+	{boxregistry.ErrBusy, http.StatusConflict},
+	{boxregistry.ErrTooLarge, http.StatusRequestEntityTooLarge},
 	{boxregistry.ErrChecksum, http.StatusUnprocessableEntity},
 	{boxfile.ErrInvalid, http.StatusUnprocessableEntity},
 	{blob.ErrDigestMismatch, http.StatusUnprocessableEntity},

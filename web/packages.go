@@ -2,13 +2,13 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"slices"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/sbom"
 )
 
 // diffFolded is how many packages a table shows before the rest of it is folded.
@@ -25,37 +25,27 @@ type packagesPage struct {
 	Files   []string
 	Others  []string // files of any version
 	Numbers []string // versions to compare with
-	Count   int      // packages of the file; negative when they are not known
-	Diff    *PackageDiff
+	Count   int      // packages of the file
+	Diff    *packageDiff
 	Problem string // why there is nothing to compare
 }
 
 func (packagesPage) isView() {}
 
-// packageCount is how many packages are installed in the guest of a file, -1 when that is not known.
-func (s *Site) packageCount(ctx context.Context, f boxregistry.File) (int, error) {
+// installed is what is installed in the guest of a file, or nil when that is not known.
+func (s *Site) installed(ctx context.Context, f boxregistry.File) (*sbom.Inventory, error) {
 	if s.Known == nil || f.Digest == "" {
-		return -1, nil
+		return nil, nil
 	}
 	document, err := s.Known.Packages(ctx, f.Digest)
 	if err != nil {
-		return -1, unlessAbsent(err)
+		return nil, unlessAbsent(err)
 	}
-	var list struct {
-		Components []struct {
-			Type string `json:"type"`
-		} `json:"components"`
+	inv, err := sbom.Decode(document)
+	if err != nil { // a document of another tool; it can be downloaded all the same
+		return nil, nil
 	}
-	if json.Unmarshal(document, &list) != nil {
-		return -1, nil // of a tool that writes something else; it can be downloaded all the same
-	}
-	n := 0
-	for _, c := range list.Components {
-		if c.Type != "operating-system" {
-			n++
-		}
-	}
-	return n, nil
+	return &inv, nil
 }
 
 // packages is the page that compares. Without a choice in the URL it takes the same file of the version before, and of the
@@ -78,7 +68,7 @@ func (s *Site) packages(c *gin.Context) {
 type comparison struct{ file, from, other string }
 
 func (s *Site) newPackagesPage(ctx context.Context, box shownBox, rel boxregistry.Release, asked comparison) (packagesPage, error) {
-	v := packagesPage{Box: box, Path: versionPath(box.Name, rel.Version) + "/packages", Release: rel, Count: -1, Files: slots(rel)}
+	v := packagesPage{Box: box, Path: versionPath(box.Name, rel.Version) + "/packages", Release: rel, Files: slots(rel)}
 	for _, r := range box.Releases {
 		v.Numbers = append(v.Numbers, r.Version.String())
 		for _, slot := range slots(r) {
@@ -92,29 +82,20 @@ func (s *Site) newPackagesPage(ctx context.Context, box shownBox, rel boxregistr
 	}
 	other, against := choose(box, rel, file, asked)
 	v.File, v.From, v.Other = slotKey(file), against.Version.String(), slotKey(other)
-	var err error
-	if v.Count, err = s.packageCount(ctx, file); err != nil {
+	here, err := s.installed(ctx, file)
+	if err != nil {
 		return v, err
 	}
-	v.Diff, err = s.packageDiff(ctx, other, file)
+	there, err := s.installed(ctx, other)
 	switch {
-	case v.Count < 0:
+	case here == nil:
 		v.Problem = "It is not known what is installed in " + v.File + " of this version. Boxkiln records that of its own builds."
-	case v.Diff == nil && err == nil:
+	case there == nil:
 		v.Problem = "It is not known what is installed in " + v.Other + " of " + v.From + "."
+	default:
+		v.Count, v.Diff = len(here.Packages), &packageDiff{sbom.Diff(*there, *here)}
 	}
 	return v, err
-}
-
-func (s *Site) packageDiff(ctx context.Context, from, to boxregistry.File) (*PackageDiff, error) {
-	if s.Packages == nil || from.Digest == "" || to.Digest == "" {
-		return nil, nil
-	}
-	diff, err := s.Packages.PackageDiff(ctx, from.Digest, to.Digest)
-	if err != nil {
-		return nil, unlessAbsent(err)
-	}
-	return &diff, nil
 }
 
 // choose finds what to compare a file with.
@@ -171,7 +152,15 @@ func slots(rel boxregistry.Release) []string {
 	return out
 }
 
-// changedRow is a line of the table of packages.
+// packageDiff is what is different, for a table.
+type packageDiff struct{ sbom.Changes }
+
+// Count is how many packages are different.
+func (d packageDiff) Count() int {
+	return len(d.Added) + len(d.Removed) + len(d.Upgraded) + len(d.Downgraded)
+}
+
+// changedRow is a line of the table.
 type changedRow struct {
 	What     string // added, removed, upgraded, downgraded
 	Name     string
@@ -179,38 +168,38 @@ type changedRow struct {
 }
 
 // Rows are all differences: what came, what went, then what has another version.
-func (d PackageDiff) Rows() []changedRow {
+func (d packageDiff) Rows() []changedRow {
 	var rows []changedRow
 	name := d.namer()
 	for _, p := range d.Added {
-		rows = append(rows, changedRow{What: "added", Name: name(p.Name, p.Architecture), To: p.Version})
+		rows = append(rows, changedRow{What: "added", Name: name(p.Name, p.Arch), To: p.Version})
 	}
 	for _, p := range d.Removed {
-		rows = append(rows, changedRow{What: "removed", Name: name(p.Name, p.Architecture), From: p.Version})
+		rows = append(rows, changedRow{What: "removed", Name: name(p.Name, p.Arch), From: p.Version})
 	}
-	for _, p := range d.Downgraded {
-		rows = append(rows, changedRow{"downgraded", name(p.Name, p.Architecture), p.From, p.To})
+	for _, c := range d.Downgraded {
+		rows = append(rows, changedRow{"downgraded", name(c.Name, c.Arch), c.From, c.To})
 	}
-	for _, p := range d.Upgraded {
-		rows = append(rows, changedRow{"upgraded", name(p.Name, p.Architecture), p.From, p.To})
+	for _, c := range d.Upgraded {
+		rows = append(rows, changedRow{"upgraded", name(c.Name, c.Arch), c.From, c.To})
 	}
 	return rows
 }
 
-// First and Rest are the rows that are seen at once, and those that are folded.
-func (d PackageDiff) First() []changedRow { return d.Rows()[:min(diffFolded, d.Count())] }
+// First is the rows that are seen at once.
+func (d packageDiff) First() []changedRow { return d.Rows()[:min(diffFolded, d.Count())] }
 
-// Rest are the rows after First.
-func (d PackageDiff) Rest() []changedRow { return d.Rows()[min(diffFolded, d.Count()):] }
+// Rest is the rows that are folded.
+func (d packageDiff) Rest() []changedRow { return d.Rows()[min(diffFolded, d.Count()):] }
 
 // namer returns what calls packages by their name, and by their processor too where that is not the one of most.
-func (d PackageDiff) namer() func(name, arch string) string {
+func (d packageDiff) namer() func(name, arch string) string {
 	seen := map[string]int{}
 	for _, p := range slices.Concat(d.Added, d.Removed) {
-		seen[p.Architecture]++
+		seen[p.Arch]++
 	}
 	for _, c := range slices.Concat(d.Upgraded, d.Downgraded) {
-		seen[c.Architecture]++
+		seen[c.Arch]++
 	}
 	usual := ""
 	for _, arch := range sortedKeys(seen) {

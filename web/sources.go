@@ -24,15 +24,14 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Text }
 
-// Sources are where the pages get what they show, and where they take what people ask for. All are needed but Known and
-// Packages, without which nothing is known.
+// Sources are where the pages get what they show, and where they take what people ask for. All are needed but
+// Known, without which nothing is known.
 type Sources struct {
 	Boxes    Boxes
 	Makers   Makers
 	Versions Versions
 	Uploader Uploader
 	Known    Known
-	Packages Packages
 	Builds   Builds
 	Window   Window
 	Control  Control

@@ -101,10 +101,11 @@ func (s *Site) upload(c *gin.Context) {
 
 // receive reads the form, which is returned as far as it was understood, and publishes the file in it.
 func (s *Site) receive(c *gin.Context) (v uploadView, next string, err error) {
-	name, err := pathName(c)
+	box, err := s.findBox(c)
 	if err != nil {
 		return v, "", err
 	}
+	name := box.Name
 	v, file, err := readUpload(c.Request)
 	if err != nil {
 		return v, "", err

@@ -15,6 +15,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
+	"github.com/boxkiln/boxkiln/boxregistry/sbom"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
@@ -175,8 +176,9 @@ func poisoned(canary string) *fakeBoxes {
 	return &fakeBoxes{boxes: []boxregistry.Box{box}, deleted: []boxregistry.Box{{Name: box.Name, ShortDescription: canary, Deleted: noon}},
 		known: map[blob.Digest]boxfile.Summary{f.Digest: {Compression: canary, Vagrantfile: canary, Info: map[string]string{canary: canary},
 			Files: []boxfile.Entry{{Name: canary}}, Warnings: []string{canary}}},
-		packages: map[blob.Digest][]Package{f.Digest: {{canary, canary, canary}}, rel.Files[0].Digest: {{"x", canary, canary}}},
-		used:     []boxregistry.Download{{Version: rel.Version, Client: canary, At: noon}}}
+		packages: map[blob.Digest][]sbom.Package{f.Digest: {{Name: canary, Version: canary, Arch: canary, Type: sbom.Deb}},
+			rel.Files[0].Digest: {{Name: "x", Version: canary, Arch: "amd64", Type: sbom.Deb}}},
+		used: []boxregistry.Download{{Version: rel.Version, Client: canary, At: noon}}}
 }
 
 func attribute(n *html.Node, key string) string {

@@ -74,6 +74,15 @@ type Server struct {
 
 	// Checkpoints is the store of frozen machines.
 	Checkpoints Checkpoints
+	// Installed tells what is in the boxes.
+	Installed Installed
+	// Imports brings boxes from elsewhere.
+	Imports Imports
+	// BoxStore keeps the files of boxes.
+	BoxStore BoxStore
+	// Registry holds the boxes, and Uploads receives their files.
+	Registry Registry
+	Uploads  Uploads
 
 	followers atomic.Int64
 }
@@ -101,6 +110,11 @@ func (s *Server) Mount(r gin.IRouter) {
 	s.mountWindow(v1)
 	s.mountResume(v1)
 	s.mountCheckpoints(v1)
+	s.mountPackages(v1)
+	s.mountImports(v1)
+	s.mountFsck(v1)
+	s.mountBoxes(v1)
+	s.mountUploads(v1)
 	v1.POST("/tokens", need(auth.Admin), s.createToken)
 	v1.GET("/tokens", need(auth.Admin), s.listTokens)
 	v1.DELETE("/tokens/:name", need(auth.Admin), s.revokeToken)

@@ -35,13 +35,16 @@ func HTML(source string, level int) string {
 		return "<pre>" + html.EscapeString(source) + "</pre>\n"
 	}
 	var out bytes.Buffer
-	if err := renderer(level).Convert([]byte(source), &out); err != nil { // a buffer takes everything
+	if err := renderers[min(max(level, 1), 6)-1].Convert([]byte(source), &out); err != nil { // a buffer takes everything
 		return "<p>" + html.EscapeString(source) + "</p>\n"
 	}
 	return string(policy.SanitizeBytes(out.Bytes()))
 }
 
-func renderer(level int) goldmark.Markdown {
+// renderers are those of each level. They may be used from several goroutines.
+var renderers = [...]goldmark.Markdown{newRenderer(1), newRenderer(2), newRenderer(3), newRenderer(4), newRenderer(5), newRenderer(6)}
+
+func newRenderer(level int) goldmark.Markdown {
 	tame := util.Prioritized(tamer{level: level}, 100)
 	return goldmark.New(goldmark.WithExtensions(extension.Table, extension.Strikethrough, extension.Linkify),
 		goldmark.WithParserOptions(parser.WithASTTransformers(tame)))
