@@ -90,7 +90,7 @@ type visitor struct {
 
 func (s *Site) visitor(c *gin.Context) visitor {
 	who := s.who(c)
-	return visitor{Name: who.Name, In: who.Scope != "", Local: who.Local, May: who.Scope.Permits(auth.Write)}
+	return visitor{Name: who.Name, In: who.Known(), Local: who.Local, May: who.Scope.Permits(auth.Write)}
 }
 
 // principalKey is where who stores what it found, for the rest of the request.
