@@ -18,8 +18,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
+	"github.com/boxkiln/boxkiln/boxregistry/upload"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
@@ -45,11 +47,20 @@ type Config struct {
 	BaseURL boxregistry.BaseURL
 	// InsecureHTTP permits a Listen address that is not loopback: there is no TLS of our own.
 	InsecureHTTP bool
+	// Blobs opens the store of the files of boxes for the installation with this id; nil for the data directory's own.
+	Blobs func(ctx context.Context, install string) (blob.Store, error)
+	// RedirectDownloads sends clients to where the files are, if Blobs can be linked to, and else all bytes go through here.
+	RedirectDownloads bool
 	// SocketGroup may use the socket besides the daemon's own user; empty for nobody.
 	SocketGroup string
 	Budget      queue.Budget
 	Checkpoints CheckpointLimits
-	Parts       build.Parts
+	Mirror      MirrorConfig
+	// PurgeAfter is how long what was deleted can be restored; 0 for DefaultPurgeAfter.
+	PurgeAfter time.Duration
+	// Uploads are the limits of box files that come from outside.
+	Uploads upload.Limits
+	Parts   build.Parts
 	// Drivers makes the drivers, once the id of this installation is known.
 	Drivers func(install string) map[string]hypervisor.Driver
 	Version string
@@ -75,6 +86,8 @@ type Daemon struct {
 	audit    *audit.Log
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
+	moveIn   moveIn
+	uploads  *upload.Receiver
 	media    *iso.Cache
 	builds   *Builds
 	kept     *checkpoint.Store
@@ -119,7 +132,11 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.tokens, err = auth.Open(ctx, d.db, d.cfg.Now, d.audit); err != nil {
 		return err
 	}
-	blobs, err := blobfs.Open(data.Blobs(), data.Staging())
+	install, err := st.InstallID(ctx)
+	if err != nil {
+		return err
+	}
+	blobs, err := d.openBlobs(ctx, install)
 	if err != nil {
 		return err
 	}
@@ -127,19 +144,32 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.registry.AskOrgs(d.tokens)
-	if d.media, err = iso.NewCache(iso.Config{Dir: data.Media()}); err != nil {
+	if err := d.openMoveIn(); err != nil {
 		return err
 	}
-	return d.assemble(ctx, st)
-}
-
-// assemble puts the parts of running builds together.
-func (d *Daemon) assemble(ctx context.Context, st *store.Store) error {
-	data := d.cfg.Data
-	install, err := st.InstallID(ctx)
+	d.uploads, err = upload.New(upload.Config{
+		Registry: d.registry, Rows: d.registry, Blobs: blobs, Dir: data.Uploads(), Limits: d.cfg.Uploads,
+		Free: func() (int64, error) { return fsx.Free(data.Uploads()) }, Now: d.cfg.Now, Log: d.cfg.Log,
+	})
 	if err != nil {
 		return err
 	}
+	if d.media, err = iso.NewCache(iso.Config{Dir: data.Media()}); err != nil {
+		return err
+	}
+	return d.assemble(ctx, st, install)
+}
+
+func (d *Daemon) openBlobs(ctx context.Context, install string) (blob.Store, error) {
+	if d.cfg.Blobs != nil {
+		return d.cfg.Blobs(ctx, install)
+	}
+	return blobfs.Open(d.cfg.Data.Blobs(), d.cfg.Data.Staging())
+}
+
+// assemble puts the parts of running builds together.
+func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) error {
+	data := d.cfg.Data
 	vault, err := openVault(data.Key())
 	if err != nil {
 		return err
@@ -240,6 +270,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	g.Go(func() error {
 		<-gctx.Done()
 		stopQueue()
+		d.moveIn.close()
 		d.queue.Stopped() // clients see the end of their builds before the door closes
 		return shutAll(servers)
 	})
@@ -249,8 +280,14 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Retire waits until no build runs and none waits, and then takes no more: the daemon can end without losing one.
-func (d *Daemon) Retire(ctx context.Context) error { return d.builds.retire(ctx) }
+// Retire waits until no build and no import runs and none waits, and then takes no more: the daemon can end without losing
+// one.
+func (d *Daemon) Retire(ctx context.Context) error {
+	if err := d.moveIn.imports.Retire(ctx); err != nil {
+		return err
+	}
+	return d.builds.retire(ctx)
+}
 
 // settleTime bounds how long a daemon that ends waits for the checkpoints of its last builds.
 const settleTime = time.Minute
@@ -258,6 +295,7 @@ const settleTime = time.Minute
 // Close gives the data directory back.
 func (d *Daemon) Close() error {
 	var errs error
+	d.moveIn.close()
 	if d.kept != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 		errs = d.kept.Settle(ctx)
@@ -267,6 +305,9 @@ func (d *Daemon) Close() error {
 		if c, ok := driver.(interface{ Close() error }); ok {
 			errs = errors.Join(errs, c.Close())
 		}
+	}
+	if d.uploads != nil {
+		errs = errors.Join(errs, d.uploads.Close())
 	}
 	if d.db != nil {
 		errs = errors.Join(errs, d.db.Close())

@@ -144,17 +144,36 @@ func (d *Daemon) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	registry := vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}
+	if d.cfg.RedirectDownloads {
+		registry.Links = d.registry
+	}
 	door := api.Door{
 		Tokens: d.tokens,
 		API: &api.Server{
-			Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Resumer: d.builds, Explainer: d.explain, Checkpoints: d.kept, Window: d.builds, Log: d.cfg.Log, Now: d.cfg.Now,
-			Info: wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
+			Builds:      d.builds,
+			Inputs:      d.builds.inputs,
+			Tokens:      d.tokens,
+			Resumer:     d.builds,
+			Explainer:   d.explain,
+			Checkpoints: d.kept,
+			BoxStore:    d.registry,
+			Registry:    d.registry,
+			Uploads:     d.uploads,
+			Window:      d.builds,
+			Imports:     d.moveIn.imports,
+			Log:         d.cfg.Log,
+			Now:         d.cfg.Now,
+			Info:        wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
 		},
 		Others: []api.Routes{
 			pages,
-			vagrantapi.New(d.registry, vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}),
+			vagrantapi.New(d.boxes(), registry),
 		},
 		NotFound: pages.NotFound,
+	}
+	if d.moveIn.mirror != nil {
+		door.First = d.moveIn.mirror.Serve
 	}
 	return vagrantapi.CollapseSlashes(door.Handler()), nil
 }

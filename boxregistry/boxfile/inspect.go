@@ -225,7 +225,7 @@ func (in *inspector) textLimit(name string) int64 {
 func (in *inspector) judge() error {
 	text, ok := in.texts[MetadataName]
 	if !ok {
-		return errors.New("there is no metadata.json at its root")
+		return errNoMetadata
 	}
 	m, err := parseMetadata(text)
 	in.sum.Metadata = m

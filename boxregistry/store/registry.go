@@ -11,13 +11,16 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
+	"github.com/boxkiln/boxkiln/internal/faultpoint"
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
@@ -32,6 +35,9 @@ type Registry struct {
 	auditor  Auditor
 	orgs     Orgs // nil: any organisation will do
 	revision atomic.Uint64
+	digests  blob.Locks               // of blobs that begin to be named, or may be deleted because nothing names them
+	checking sync.Mutex               // held by Fsck
+	fault    func(point string) error // faultpoint.Hit
 }
 
 // Auditor keeps the record of who changed what. Record writes into the transaction of the change, so that there is no
@@ -56,7 +62,7 @@ func New(ctx context.Context, db *sqlitedb.DB, blobs blob.Store, auditor Auditor
 	if err := sqlitedb.Migrate(ctx, db, migrations, "boxregistry_schema"); err != nil {
 		return nil, err
 	}
-	return &Registry{db: db, blobs: blobs, now: time.Now, auditor: auditor}, nil
+	return &Registry{db: db, blobs: blobs, now: time.Now, auditor: auditor, fault: faultpoint.Hit}, nil
 }
 
 // Revision changes with every change of the registry's rows, downloads excepted, so that what was rendered from them can
@@ -72,6 +78,19 @@ func (r *Registry) OpenBlob(ctx context.Context, d blob.Digest) (io.ReadSeekClos
 	return r.blobs.Open(ctx, d)
 }
 
+// LinkBlob returns a URL from which a client can fetch a box file's bytes itself, or errors.ErrUnsupported when the store
+// of the bytes has none, or blob.ErrNotFound.
+func (r *Registry) LinkBlob(ctx context.Context, d blob.Digest, o blob.LinkOptions) (string, error) {
+	links, ok := r.blobs.(blob.Linker)
+	if !ok {
+		return "", errors.ErrUnsupported
+	}
+	if _, err := r.blobs.Stat(ctx, d); err != nil {
+		return "", err
+	}
+	return links.Link(ctx, d, o)
+}
+
 // Add stores what src holds and publishes it. A digest in p must be that of src; size and an empty digest are filled
 // in. What cannot be published is refused before a byte is read.
 func (r *Registry) Add(ctx context.Context, p boxregistry.Publication, src io.Reader) (boxregistry.File, error) {
@@ -84,39 +103,6 @@ func (r *Registry) Add(ctx context.Context, p boxregistry.Publication, src io.Re
 	}
 	p.File.Digest, p.File.Size = info.Digest, info.Size
 	return p.File, r.Publish(ctx, p)
-}
-
-// Collect deletes the blobs that no version names and that have been stored for at least grace, which covers those
-// between Commit and Publish. It returns how many bytes it freed.
-func (r *Registry) Collect(ctx context.Context, grace time.Duration) (freed int64, err error) {
-	for info, err := range r.blobs.All(ctx) {
-		if err != nil {
-			return freed, err
-		}
-		if r.now().Sub(info.Stored) < grace {
-			continue
-		}
-		n, err := r.collectOne(ctx, info)
-		if err != nil {
-			return freed, err
-		}
-		freed += n
-	}
-	return freed, nil
-}
-
-// collectOne deletes under the write lock, so that no Publish can begin to name the blob meanwhile.
-func (r *Registry) collectOne(ctx context.Context, info blob.Info) (freed int64, err error) {
-	err = r.db.Tx(ctx, func(tx *sql.Tx) error {
-		var used bool
-		row := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM box_files WHERE digest = ?)`, string(info.Digest))
-		if err := row.Scan(&used); err != nil || used {
-			return err
-		}
-		freed = info.Size
-		return r.blobs.Delete(ctx, info.Digest)
-	})
-	return freed, err
 }
 
 func micros(t time.Time) int64 { return t.UnixMicro() }

@@ -31,12 +31,20 @@ type Boxes interface {
 	OpenBlob(ctx context.Context, d blob.Digest) (io.ReadSeekCloser, blob.Info, error)
 }
 
+// Linker knows where else a client can fetch a file of a version.
+type Linker interface {
+	// LinkBlob returns a URL, or errors.ErrUnsupported when there is none, or blob.ErrNotFound.
+	LinkBlob(ctx context.Context, d blob.Digest, o blob.LinkOptions) (string, error)
+}
+
 // Options are the things that depend on where the registry runs.
 type Options struct {
 	// BaseURL begins every download URL; the zero value takes the host that the client asked.
 	BaseURL boxregistry.BaseURL
 	// Page answers browsers at /org/box; with nil they get the catalog too.
 	Page gin.HandlerFunc
+	// Links sends downloads to where the files are; with nil all bytes go through here.
+	Links Linker
 	// Logger gets the causes of answers with status 500; slog.Default() when it is nil.
 	Logger *slog.Logger
 }
@@ -44,6 +52,7 @@ type Options struct {
 // API answers the Vagrant client. Make it with New.
 type API struct {
 	boxes Boxes
+	links Linker
 	base  boxregistry.BaseURL
 	page  gin.HandlerFunc
 	log   *slog.Logger
@@ -54,7 +63,7 @@ func New(boxes Boxes, o Options) *API {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &API{boxes: boxes, base: o.BaseURL, page: o.Page, log: o.Logger}
+	return &API{boxes: boxes, links: o.Links, base: o.BaseURL, page: o.Page, log: o.Logger}
 }
 
 // Register mounts the catalog and the downloads at the root of r; a registry cannot live under a path. Wrap the whole

@@ -1,14 +1,17 @@
 package vagrantapi
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/blob"
 )
 
 // download serves the file of one architecture, under its path for ever (with a digest) or under Vagrant Cloud's
@@ -68,18 +71,60 @@ func (a *API) file(c *gin.Context, provider string, arch boxregistry.Architectur
 	return found{box.Name, rel.Version, f}, nil
 }
 
+// linkTTL is for how long a redirected download may be begun. Vagrant asks us again when it resumes.
+const linkTTL = time.Hour
+
+// redirect sends a client to where the bytes are, if it can, and tells whether the request is answered. What needs an
+// answer of our own is not sent away: HEAD, which a link does not permit, and the client that has the whole file already.
+func (a *API) redirect(c *gin.Context, f found) bool {
+	if a.links == nil || c.Request.Method != http.MethodGet || pastTheEnd(c.Request, f.file.Size) {
+		return false
+	}
+	link, err := a.links.LinkBlob(c.Request.Context(), f.file.Digest, blob.LinkOptions{TTL: linkTTL, ContentDisposition: disposition(f)})
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return false
+	case err != nil:
+		a.failBlob(c, f, err)
+	default:
+		c.Header("Cache-Control", "no-store")
+		c.Redirect(http.StatusFound, link)
+	}
+	return true
+}
+
+// disposition names the file for browsers.
+func disposition(f found) string {
+	return fmt.Sprintf(`attachment; filename="%s-%s-%s-%s-%s.box"`, f.box.Org(), f.box.Box(), f.version, f.file.Provider, f.file.Architecture)
+}
+
+// failBlob answers when the row is there and its bytes could not be opened. Bytes that are not there, or damaged and put
+// aside, are our fault and not the client's, but asking again is no use until somebody uploads them again.
+func (a *API) failBlob(c *gin.Context, f found, err error) {
+	err = fmt.Errorf("file of %s %s for %s/%s: %w", f.box, f.version, f.file.Provider, f.file.Architecture, err)
+	if !errors.Is(err, blob.ErrNotFound) {
+		a.fail(c, err)
+		return
+	}
+	a.log.ErrorContext(c.Request.Context(), "a file of a box is missing; upload the same file again", "path", c.Request.URL.Path, "error", err)
+	c.Header("Cache-Control", "no-store")
+	c.JSON(http.StatusGone, failure{Errors: []string{"The registry has lost this file; whoever published it can upload it again."}})
+}
+
 // send writes the file or the part of it that Range asks for. It never compresses: a box is a box, byte by byte.
 func (a *API) send(c *gin.Context, f found) {
+	if a.redirect(c, f) {
+		return
+	}
 	content, info, err := a.boxes.OpenBlob(c.Request.Context(), f.file.Digest)
-	if err != nil { // the row is there and the bytes are not: our fault, not the client's
-		a.fail(c, fmt.Errorf("file of %s %s: %w", f.box, f.version, err))
+	if err != nil {
+		a.failBlob(c, f, err)
 		return
 	}
 	defer content.Close()
 	h := c.Writer.Header()
 	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-%s-%s-%s-%s.box"`,
-		f.box.Org(), f.box.Box(), f.version, f.file.Provider, f.file.Architecture))
+	h.Set("Content-Disposition", disposition(f))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("ETag", `"`+string(f.file.Digest)+`"`)

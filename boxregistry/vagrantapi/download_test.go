@@ -130,7 +130,7 @@ func TestLostBytesAreOurFault(t *testing.T) {
 	if err := os.RemoveAll(b.dir); err != nil {
 		t.Fatal(err)
 	}
-	if a := b.ask("GET", path); a.status != http.StatusInternalServerError || strings.Contains(a.body, b.dir) {
+	if a := b.ask("GET", path); a.status != http.StatusGone || strings.Contains(a.body, b.dir) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	if !strings.Contains(b.log.String(), "blob not found") {

@@ -74,6 +74,13 @@ type Server struct {
 
 	// Checkpoints is the store of frozen machines.
 	Checkpoints Checkpoints
+	// Imports brings boxes from elsewhere.
+	Imports Imports
+	// BoxStore keeps the files of boxes.
+	BoxStore BoxStore
+	// Registry holds the boxes, and Uploads receives their files.
+	Registry Registry
+	Uploads  Uploads
 
 	followers atomic.Int64
 }
@@ -101,6 +108,10 @@ func (s *Server) Mount(r gin.IRouter) {
 	s.mountWindow(v1)
 	s.mountResume(v1)
 	s.mountCheckpoints(v1)
+	s.mountImports(v1)
+	s.mountFsck(v1)
+	s.mountBoxes(v1)
+	s.mountUploads(v1)
 	v1.POST("/tokens", need(auth.Admin), s.createToken)
 	v1.GET("/tokens", need(auth.Admin), s.listTokens)
 	v1.DELETE("/tokens/:name", need(auth.Admin), s.revokeToken)

@@ -16,6 +16,8 @@ type Door struct {
 	Tokens Checker
 	API    *Server
 	Others []Routes
+	// First answers some requests before anybody else, who asks being known, and says whether it did; it may be nil.
+	First func(w http.ResponseWriter, r *http.Request) bool
 	// NotFound answers what nobody else does.
 	NotFound gin.HandlerFunc
 }
@@ -29,6 +31,13 @@ func (d Door) Handler() http.Handler {
 		d.API.Log.Error("request panicked", "path", c.Request.URL.Path, "panic", err)
 		c.AbortWithStatus(http.StatusInternalServerError)
 	}), Guard(d.Tokens))
+	if d.First != nil {
+		r.Use(func(c *gin.Context) {
+			if d.First(c.Writer, c.Request) {
+				c.Abort()
+			}
+		})
+	}
 	r.GET("/livez", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
 	d.API.Mount(r)
 	for _, o := range d.Others {

@@ -19,10 +19,12 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/boxkiln/boxkiln/boxregistry/upstream"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
+	"github.com/boxkiln/boxkiln/daemon/imports"
 	"github.com/boxkiln/boxkiln/daemon/inputs"
 	"github.com/boxkiln/boxkiln/daemon/store"
 	"github.com/boxkiln/boxkiln/daemon/wire"
@@ -198,6 +200,10 @@ func newKiln(t *testing.T) *kiln {
 	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
 		Log: slog.New(slog.NewTextHandler(k.logs, nil)), Now: time.Now}
 	k.server.Checkpoints = openCheckpoints(t, db)
+	manager := imports.New(imports.Config{Fetcher: &upstream.Fetcher{Dir: t.TempDir()}})
+	t.Cleanup(manager.Close)
+	k.server.Imports = manager
+	k.openRegistry(t, dir)
 	k.tcp = k.serve(t, "tcp", "127.0.0.1:0")
 	k.serve(t, "unix", k.socket)
 	return k

@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/boxkiln/boxkiln/boxregistry/upstream"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/wire"
@@ -154,6 +155,14 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"AnswerRequest": wire.AnswerRequest{}, "OutputList": wire.OutputList{}, "Output": wire.Output{},
 		"Checkpoint": wire.Checkpoint{}, "CheckpointHost": hypervisor.Host{},
 		"CheckpointList": wire.CheckpointList{}, "PruneRequest": wire.PruneRequest{}, "PruneReply": wire.PruneReply{},
+		"ImportRequest": wire.ImportRequest{}, "Import": wire.Import{}, "ImportList": wire.ImportList{},
+		"ImportEvent": wire.ImportEvent{}, "ImportSummary": upstream.Summary{},
+		"FsckRequest": wire.FsckRequest{}, "FsckEvent": wire.FsckEvent{}, "FsckFinding": wire.FsckFinding{}, "FsckReport": wire.FsckReport{},
+		"BoxSummary": wire.BoxSummary{}, "BoxList": wire.BoxList{}, "Box": wire.Box{}, "BoxVersion": wire.BoxVersion{},
+		"BoxFile": wire.BoxFile{}, "BoxEdit": wire.BoxEdit{}, "VersionEdit": wire.VersionEdit{}, "Retention": wire.Retention{},
+		"RetentionReply": wire.RetentionReply{}, "ReleaseRequest": wire.ReleaseRequest{}, "RevokeRequest": wire.RevokeRequest{},
+		"BoxDownload": wire.BoxDownload{}, "BoxDownloadList": wire.BoxDownloadList{}, "TrashList": wire.TrashList{},
+		"UploadRequest": wire.UploadRequest{}, "Upload": wire.Upload{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
 	} {
 		s, ok := d.Components.Schemas[name]

@@ -101,7 +101,9 @@ const (
 	CodeForbidden    Code = "forbidden"
 	CodeNotFound     Code = "not_found"
 	CodeConflict     Code = "conflict"
+	CodeBusy         Code = "busy" // a conflict with what is going on: it passes
 	CodeOverBudget   Code = "over_budget"
+	CodeBadBox       Code = "bad_box"
 	CodeDiskFull     Code = "disk_full"
 	CodeTooLarge     Code = "too_large"
 	CodeTooMany      Code = "too_many"
@@ -116,7 +118,9 @@ var Status = map[Code]int{
 	CodeForbidden:    http.StatusForbidden,
 	CodeNotFound:     http.StatusNotFound,
 	CodeConflict:     http.StatusConflict,
+	CodeBusy:         http.StatusConflict,
 	CodeOverBudget:   http.StatusUnprocessableEntity,
+	CodeBadBox:       http.StatusUnprocessableEntity,
 	CodeDiskFull:     http.StatusInsufficientStorage,
 	CodeTooLarge:     http.StatusRequestEntityTooLarge,
 	CodeTooMany:      http.StatusTooManyRequests,

@@ -12,7 +12,12 @@ type Eager struct {
 	begin     func(f *os.File, offset, length int64) // replaced by tests
 }
 
-func newEager(f *os.File) *Eager { return &Eager{File: f, begin: beginWrite} }
+func newEager(f *os.File) *Eager { return EagerAt(f, 0) }
+
+// EagerAt is a file that goes on at an offset, to which it has been moved.
+func EagerAt(f *os.File, offset int64) *Eager {
+	return &Eager{File: f, at: offset, begun: offset, begin: beginWrite}
+}
 
 // Write appends: nobody seeks in the files that are written with it.
 func (e *Eager) Write(p []byte) (int, error) {

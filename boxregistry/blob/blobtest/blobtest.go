@@ -9,10 +9,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 )
@@ -30,12 +33,17 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store) {
 		{"close after commit does nothing", closeAfterCommit},
 		{"commit once", commitOnce},
 		{"same bytes kept once", sameBytes},
+		{"adopts a file", adopts},
 		{"concurrent commits of one digest", concurrentCommits},
 		{"reader outlives delete", readerOutlivesDelete},
 		{"delete is idempotent", deleteTwice},
 		{"missing blob", missing},
 		{"cancelled context", cancelled},
 		{"all stops early", allStopsEarly},
+		{"expire takes what was seen", expire},
+		{"quarantine takes what was seen", quarantine},
+		{"expire and quarantine take nothing else", seenBefore},
+		{"expire never takes a running commit", expireRacesCommit},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -176,6 +184,35 @@ func sameBytes(t *testing.T, s blob.Store) {
 	wantDigests(t, s, DigestOf("same"), DigestOf("other"))
 }
 
+func adopts(t *testing.T, s blob.Store) {
+	path := filepath.Join(t.TempDir(), "upload")
+	for range 2 { // also what is stored already
+		if err := os.WriteFile(path, []byte("adopted"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		info, err := blob.Adopt(t.Context(), s, path, DigestOf("adopted"))
+		if err != nil || info.Digest != DigestOf("adopted") || info.Size != int64(len("adopted")) {
+			t.Fatalf("Adopt = %+v, %v", info, err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the file is still there: %v", err)
+		}
+		wantDigests(t, s, DigestOf("adopted"))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := os.WriteFile(path, []byte("too late"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := blob.Adopt(ctx, s, path, DigestOf("too late")); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the file must stay after an error: %v", err)
+	}
+	wantDigests(t, s, DigestOf("adopted"))
+}
+
 func concurrentCommits(t *testing.T, s blob.Store) {
 	var wg sync.WaitGroup
 	for range 20 {
@@ -260,4 +297,76 @@ func allStopsEarly(t *testing.T, s blob.Store) {
 	if n != 1 {
 		t.Errorf("went round %d times", n)
 	}
+}
+
+func expire(t *testing.T, s blob.Store) {
+	info := put(t, s, "unused")
+	put(t, s, "used")
+	for _, want := range []bool{true, false} {
+		if done, err := s.Expire(t.Context(), info); done != want || err != nil {
+			t.Errorf("Expire = %v, %v; want %v", done, err, want)
+		}
+		wantDigests(t, s, DigestOf("used"))
+	}
+}
+
+func quarantine(t *testing.T, s blob.Store) {
+	info := put(t, s, "damaged")
+	for _, want := range []bool{true, false} {
+		if done, err := s.Quarantine(t.Context(), info); done != want || err != nil {
+			t.Errorf("Quarantine = %v, %v; want %v", done, err, want)
+		}
+		wantDigests(t, s)
+		if _, _, err := s.Open(t.Context(), info.Digest); !errors.Is(err, blob.ErrNotFound) {
+			t.Errorf("Open: %v, want ErrNotFound", err)
+		}
+	}
+	put(t, s, "damaged") // the right bytes again
+	wantDigests(t, s, info.Digest)
+}
+
+// seenBefore looks at a blob as somebody does who saw it earlier, before its bytes were stored again.
+func seenBefore(t *testing.T, s blob.Store) {
+	info := put(t, s, "stored again")
+	longer, older := info, info
+	longer.Size++
+	older.Stored = older.Stored.Add(-time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	for _, seen := range []blob.Info{longer, older, {Digest: DigestOf("never stored")}} {
+		for name, take := range map[string]func(context.Context, blob.Info) (bool, error){"Expire": s.Expire, "Quarantine": s.Quarantine} {
+			if done, err := take(ctx, seen); done || err != nil {
+				t.Errorf("%s(%+v) = %v, %v; want false", name, seen, done, err)
+			}
+		}
+	}
+	cancel()
+	_, expireErr := s.Expire(ctx, info)
+	_, quarantineErr := s.Quarantine(ctx, info)
+	if !errors.Is(expireErr, context.Canceled) || !errors.Is(quarantineErr, context.Canceled) {
+		t.Errorf("with a cancelled context: %v, %v", expireErr, quarantineErr)
+	}
+	wantDigests(t, s, info.Digest)
+}
+
+// expireRacesCommit expires a blob while the same bytes are committed. Whoever comes last decides; bytes whose Commit saw
+// another time than the one that was expired are there.
+func expireRacesCommit(t *testing.T, s blob.Store) {
+	seen := put(t, s, "contended")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := s.Expire(t.Context(), seen); err != nil {
+				t.Error(err)
+			}
+		})
+		wg.Go(func() {
+			info, err := blob.Copy(t.Context(), s, strings.NewReader("contended"), "")
+			if err != nil {
+				t.Error(err)
+			} else if _, err := s.Stat(t.Context(), info.Digest); err != nil && !info.Stored.Equal(seen.Stored) {
+				t.Errorf("committed and not there: %v", err)
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -2,7 +2,8 @@
 //
 // A new blob grows in a staging directory on the same file system, where nobody looks for blobs. Commit syncs it,
 // compares its digest, renames it to its final name and syncs the directory that holds the name; a crash at any point
-// leaves either no blob or a whole one, and at most a staging file, which [Open] removes.
+// leaves either no blob or a whole one, and at most a staging file, which [Open] removes. Damaged blobs are put aside in
+// DIR/quarantine/<sha256>-<time stored, in microseconds since 1970>.
 package fs
 
 import (
@@ -25,7 +26,11 @@ type Store struct {
 	staging string
 	create  func(path string) (stagedFile, error) // replaced by tests that break the disk
 	rename  func(from, to string) error
+	locks   blob.Locks // of digests that are being published, or removed on a condition
 }
+
+// quarantine is the directory of damaged blobs. It cannot be the bucket of a digest.
+const quarantine = "quarantine"
 
 var _ blob.Store = (*Store)(nil)
 
@@ -122,6 +127,46 @@ func (s *Store) Delete(ctx context.Context, d blob.Digest) error {
 	return nil
 }
 
+// Expire implements blob.Store.
+func (s *Store) Expire(ctx context.Context, seen blob.Info) (bool, error) {
+	return s.ifUnchanged(ctx, seen, os.Remove)
+}
+
+// Quarantine implements blob.Store.
+func (s *Store) Quarantine(ctx context.Context, seen blob.Info) (bool, error) {
+	return s.ifUnchanged(ctx, seen, func(path string) error {
+		dir := filepath.Join(s.dir, quarantine)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		aside := filepath.Join(dir, fmt.Sprintf("%s-%d", seen.Digest, seen.Stored.UnixMicro()))
+		if err := s.rename(path, aside); err != nil {
+			return err
+		}
+		return errors.Join(fsx.SyncDir(dir), fsx.SyncDir(filepath.Dir(path)))
+	})
+}
+
+// ifUnchanged does something with the file of a blob, while no Commit can touch it, if it is still what the caller saw.
+func (s *Store) ifUnchanged(ctx context.Context, seen blob.Info, do func(path string) error) (bool, error) {
+	unlock, err := s.locks.Lock(ctx, seen.Digest)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	if same, err := blob.Unchanged(ctx, s, seen); err != nil || !same {
+		return false, err
+	}
+	path, err := s.path(seen.Digest)
+	if err != nil {
+		return false, err
+	}
+	if err := do(path); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
 // All implements blob.Store. Files whose names are no digests are not ours and are passed over.
 func (s *Store) All(ctx context.Context) iter.Seq2[blob.Info, error] {
 	return func(yield func(blob.Info, error) bool) {
@@ -131,7 +176,7 @@ func (s *Store) All(ctx context.Context) iter.Seq2[blob.Info, error] {
 			return
 		}
 		for _, b := range buckets {
-			if b.IsDir() && !s.bucket(ctx, b.Name(), yield) {
+			if b.IsDir() && b.Name() != quarantine && !s.bucket(ctx, b.Name(), yield) {
 				return
 			}
 		}

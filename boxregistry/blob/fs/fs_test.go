@@ -163,3 +163,22 @@ func staged(t *testing.T, s *Store) []os.DirEntry {
 	}
 	return entries
 }
+
+func TestQuarantineKeepsTheBytes(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	info, err := blob.Copy(t.Context(), s, strings.NewReader("evidence"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := s.Quarantine(t.Context(), info); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	files, err := filepath.Glob(filepath.Join(s.dir, quarantine, string(info.Digest)+"-*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	if data, err := os.ReadFile(files[0]); string(data) != "evidence" {
+		t.Errorf("kept %q, %v", data, err)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/internal/fsx"
@@ -53,6 +54,11 @@ func (w *writer) Commit(ctx context.Context, want blob.Digest) (blob.Info, error
 	if err != nil {
 		return blob.Info{}, err
 	}
+	unlock, err := w.store.locks.Lock(ctx, got)
+	if err != nil {
+		return blob.Info{}, err
+	}
+	defer unlock()
 	if err := w.publish(path); err != nil {
 		return blob.Info{}, fmt.Errorf("store blob %s: %w", got, spaceError(err))
 	}
@@ -61,19 +67,27 @@ func (w *writer) Commit(ctx context.Context, want blob.Digest) (blob.Info, error
 
 // publish gives the synced file its name and makes the name durable.
 func (w *writer) publish(path string) error {
-	bucket := filepath.Dir(path)
-	if err := os.Mkdir(bucket, 0o755); err == nil {
-		if err := fsx.SyncDir(w.store.dir); err != nil {
+	if err := w.store.place(w.file.Name(), path); err != nil {
+		return err
+	}
+	w.done = true
+	return errors.Join(w.file.Close(), fsx.SyncDir(filepath.Dir(path)))
+}
+
+// place renames a synced file to the name of a blob, whose bucket it makes.
+func (s *Store) place(from, to string) error {
+	if err := os.Mkdir(filepath.Dir(to), 0o755); err == nil {
+		if err := fsx.SyncDir(s.dir); err != nil {
 			return err
 		}
 	} else if !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	if err := w.store.rename(w.file.Name(), path); err != nil {
+	now := time.Now() // the last byte may have come long ago, and what is stored has its grace from now on
+	if err := os.Chtimes(from, now, now); err != nil {
 		return err
 	}
-	w.done = true
-	return errors.Join(w.file.Close(), fsx.SyncDir(bucket))
+	return s.rename(from, to)
 }
 
 // Close implements blob.Writer.

@@ -25,6 +25,7 @@ type Store struct {
 	mu    sync.Mutex
 	used  int64
 	blobs map[blob.Digest]entry
+	aside map[blob.Digest][]byte // in quarantine
 }
 
 var _ blob.Store = (*Store)(nil)
@@ -71,9 +72,54 @@ func (s *Store) Delete(ctx context.Context, d blob.Digest) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.remove(d)
+	return nil
+}
+
+func (s *Store) remove(d blob.Digest) {
 	s.used -= int64(len(s.blobs[d].data))
 	delete(s.blobs, d)
-	return nil
+}
+
+// Expire implements blob.Store.
+func (s *Store) Expire(ctx context.Context, seen blob.Info) (bool, error) {
+	return s.ifUnchanged(ctx, seen, func([]byte) {})
+}
+
+// Quarantine implements blob.Store. What is in quarantine does not count towards the capacity.
+func (s *Store) Quarantine(ctx context.Context, seen blob.Info) (bool, error) {
+	return s.ifUnchanged(ctx, seen, func(data []byte) {
+		if s.aside == nil {
+			s.aside = map[blob.Digest][]byte{}
+		}
+		s.aside[seen.Digest] = data
+	})
+}
+
+// ifUnchanged removes a blob that is still what the caller saw, after it showed keep its bytes.
+func (s *Store) ifUnchanged(ctx context.Context, seen blob.Info, keep func([]byte)) (bool, error) {
+	if err := context.Cause(ctx); err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.blobs[seen.Digest]
+	if !ok || !e.stored.Equal(seen.Stored) || int64(len(e.data)) != seen.Size {
+		return false, nil
+	}
+	keep(e.data)
+	s.remove(seen.Digest)
+	return true, nil
+}
+
+// Damage replaces the stored bytes of a blob, as a bad disk does, for tests.
+func (s *Store) Damage(d blob.Digest, data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.blobs[d]
+	s.used += int64(len(data) - len(e.data))
+	e.data = data
+	s.blobs[d] = e
 }
 
 // All implements blob.Store.
@@ -118,14 +164,11 @@ func (s *Store) take(n int64) error {
 	return nil
 }
 
-// put makes data visible; bytes that are there already give their reservation back.
+// put makes data visible. It replaces bytes that are there already: they may be damaged, and are as good as new now.
 func (s *Store) put(d blob.Digest, data []byte) blob.Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.blobs[d]; ok {
-		s.used -= int64(len(data))
-		return old.info(d)
-	}
+	s.used -= int64(len(s.blobs[d].data))
 	if s.blobs == nil {
 		s.blobs = map[blob.Digest]entry{}
 	}
