@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/boxkiln/boxkiln/internal/orgname"
 )
 
 // Org is an organisation that owns boxes.
@@ -23,7 +25,7 @@ type Member struct {
 
 // CreateOrg makes an organisation. It returns ErrTaken, or what is wrong with the name.
 func (t *Tokens) CreateOrg(ctx context.Context, name string) error {
-	if err := checkName(name); err != nil {
+	if err := orgname.Check(name); err != nil {
 		return err
 	}
 	return t.change(ctx, "org.create", name, "", func(tx *sql.Tx) error {

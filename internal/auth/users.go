@@ -5,11 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/boxkiln/boxkiln/internal/orgname"
 )
 
 var (
@@ -30,20 +31,10 @@ type User struct {
 	Created  time.Time        `json:"created"`
 }
 
-// accountName is the grammar of an organisation in a box's name, of which a user's name is one.
-var accountName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
-func checkName(name string) error {
-	if !accountName.MatchString(name) {
-		return fmt.Errorf("%q: a name is 1 to 128 letters, digits, dots, dashes and underscores and begins with a letter or digit", name)
-	}
-	return nil
-}
-
 // CreateUser makes a user; an empty password gives him none, and an empty scope nothing beyond his organisations. Errors:
 // ErrTaken, and what is wrong with the name or the password.
 func (t *Tokens) CreateUser(ctx context.Context, name, password string, scope Scope) error {
-	if err := checkName(name); err != nil {
+	if err := orgname.Check(name); err != nil {
 		return err
 	}
 	hashed, err := hashPassword(password)
