@@ -115,10 +115,10 @@ func (t *Tokens) First(ctx context.Context) (token string, err error) {
 			return err
 		}
 		token = random()
-		if _, err := t.insertToken(ctx, tx, s, token); err != nil || t.recorder == nil {
+		if _, err := t.insertToken(ctx, tx, s, token); err != nil {
 			return err
 		}
-		return t.recorder.Record(ctx, tx, "token.create", s.Name, s.detail())
+		return t.record(ctx, tx, "token.create", s.Name, s.detail())
 	})
 	return token, err
 }
