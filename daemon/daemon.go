@@ -143,7 +143,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.registry, err = boxstore.New(ctx, d.db, blobs, d.audit); err != nil {
 		return err
 	}
-	d.registry.AskOrgs(d.tokens)
+	if err := d.adoptOrgs(ctx); err != nil {
+		return err
+	}
 	if err := d.openMoveIn(); err != nil {
 		return err
 	}
@@ -158,6 +160,16 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	return d.assemble(ctx, st, install)
+}
+
+// adoptOrgs has boxes belong to organisations, also those from before there were any.
+func (d *Daemon) adoptOrgs(ctx context.Context) error {
+	owners, err := d.registry.Owners(ctx)
+	if err != nil {
+		return err
+	}
+	d.registry.AskOrgs(d.tokens)
+	return d.tokens.Adopt(ctx, owners)
 }
 
 func (d *Daemon) openBlobs(ctx context.Context, install string) (blob.Store, error) {

@@ -49,8 +49,9 @@ func peerIsUs(c *net.UnixConn) bool {
 // token is needed.
 func Guard(tokens Checker) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		ctx := c.Request.Context()
-		if auth.PrincipalFrom(ctx).Local {
+		ctx := auth.WithAddress(c.Request.Context(), clientAddress(c.Request))
+		c.Request = c.Request.WithContext(ctx)
+		if auth.PrincipalFrom(ctx).Known() { // by the socket, or by the signature of a URL
 			return
 		}
 		token, ok := strings.CutPrefix(c.GetHeader("Authorization"), "Bearer ")
