@@ -3,6 +3,7 @@ module github.com/boxkiln/boxkiln
 go 1.26.0
 
 require (
+	aead.dev/minisign v0.3.0
 	github.com/agext/levenshtein v1.2.1
 	github.com/aws/aws-sdk-go-v2 v1.48.0
 	github.com/aws/aws-sdk-go-v2/config v1.33.18

@@ -20,8 +20,10 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
+	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
 	"github.com/boxkiln/boxkiln/boxregistry/upload"
+	"github.com/boxkiln/boxkiln/boxregistry/vagrantapi"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
@@ -47,6 +49,10 @@ type Config struct {
 	BaseURL boxregistry.BaseURL
 	// InsecureHTTP permits a Listen address that is not loopback: there is no TLS of our own.
 	InsecureHTTP bool
+	// Private hides boxes, pages and everything else from those who show neither a token nor a session.
+	Private bool
+	// NoAutoCreate keeps Packer from making the boxes that it asks for; see vagrantapi.Options.
+	NoAutoCreate bool
 	// Blobs opens the store of the files of boxes for the installation with this id; nil for the data directory's own.
 	Blobs func(ctx context.Context, install string) (blob.Store, error)
 	// RedirectDownloads sends clients to where the files are, if Blobs can be linked to, and else all bytes go through here.
@@ -68,6 +74,9 @@ type Config struct {
 	Now     func() time.Time // nil for time.Now
 	// Ready is called with the TCP address once requests are answered; it may be nil.
 	Ready func(addr string)
+	// FirstToken is told the token of the first administrator, which is made when there was never a token or a user, and is
+	// shown nowhere else. With nil none is made.
+	FirstToken func(token string)
 }
 
 // CheckpointLimits say how much is kept for later builds, and for how long. Zero values choose the defaults.
@@ -86,6 +95,8 @@ type Daemon struct {
 	audit    *audit.Log
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
+	vagrant  *vagrantapi.API
+	signer   *signing.Key
 	moveIn   moveIn
 	uploads  *upload.Receiver
 	media    *iso.Cache
@@ -186,6 +197,9 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) 
 	if err != nil {
 		return err
 	}
+	if d.signer, err = signing.Load(data.SigningKey()); err != nil {
+		return err
+	}
 	if err := fsx.Sweep(data.Inputs()); err != nil {
 		return err
 	}
@@ -199,6 +213,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) 
 	d.drivers = d.cfg.Drivers(install)
 	door := &gate{store: st, published: map[build.ID]bool{}}
 	set := &steps.Set{Media: d.media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now,
+		Signer: d.signer, History: st, Version: d.cfg.Version,
 		Checkpoints: d.kept, SecretKey: vault.fingerprints, MaxAge: limits.MaxAge}
 	d.explain = explainer{set, d.drivers}
 	d.builds = &Builds{
@@ -276,6 +291,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.queue.Run(queueCtx) })
 	g.Go(func() error { return d.upkeep(gctx) })
+	g.Go(func() error { return d.vagrant.Run(gctx) })
 	for _, s := range servers {
 		g.Go(s.serve)
 	}
@@ -286,10 +302,25 @@ func (d *Daemon) Serve(ctx context.Context) error {
 		d.queue.Stopped() // clients see the end of their builds before the door closes
 		return shutAll(servers)
 	})
+	if err := d.firstToken(ctx); err != nil {
+		d.cfg.Log.Error("the token of the first administrator could not be made; `boxkiln token create` makes one", "err", err)
+	}
 	if d.cfg.Ready != nil {
 		d.cfg.Ready(tcpAddress(servers))
 	}
-	return g.Wait()
+	return errors.Join(g.Wait(), d.vagrant.Flush(context.WithoutCancel(ctx)))
+}
+
+// firstToken makes the token of the first administrator; over the socket alone nobody needs one.
+func (d *Daemon) firstToken(ctx context.Context) error {
+	if d.cfg.FirstToken == nil || d.cfg.Listen == "" {
+		return nil
+	}
+	token, err := d.tokens.First(ctx)
+	if err == nil && token != "" {
+		d.cfg.FirstToken(token)
+	}
+	return err
 }
 
 // Retire waits until no build and no import runs and none waits, and then takes no more: the daemon can end without losing

@@ -16,7 +16,7 @@ import (
 // maxForm bounds what a form may send, in bytes.
 const maxForm = 64 << 10
 
-// loginView is the form that takes a token.
+// loginView is the form that takes a token, or the name and password of a user.
 type loginView struct {
 	Next    string // the page to go to afterwards
 	Problem string // why this form is shown again, or at all
@@ -48,28 +48,48 @@ func (s *Site) login(c *gin.Context) {
 		s.askToken(c, http.StatusTooManyRequests, next, "Too many tokens were refused. Try again in a minute.")
 		return
 	}
-	token := strings.TrimSpace(c.Request.PostForm.Get("token"))
-	_, err := s.Tokens.Check(c.Request.Context(), token)
+	opened, err := s.open(c.Request)
 	if errors.Is(err, auth.ErrRefused) {
 		s.failures.Count(from, s.now())
-		s.askToken(c, http.StatusUnauthorized, next, "That token is unknown, expired or revoked.")
+		s.askToken(c, http.StatusUnauthorized, next, "That token is unknown, expired or revoked, or the name or the password is wrong.")
 		return
 	}
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
-	s.setCookie(c, s.sessions.begin(token, s.now()))
+	s.setCookie(c, s.sessions.begin(opened, s.now()))
 	c.Redirect(http.StatusSeeOther, next)
 }
 
-// logout ends the session; without one it does nothing.
+// open makes of a login form the session that it opens, or returns auth.ErrRefused. For a password a token is made, which ends
+// with the session; what begins like a token is one, whatever the name beside it.
+func (s *Site) open(r *http.Request) (session, error) {
+	user, secret := r.PostForm.Get("username"), r.PostForm.Get("token")
+	if token := strings.TrimSpace(secret); user == "" || strings.HasPrefix(token, auth.Prefix) {
+		_, err := s.Tokens.Check(r.Context(), token)
+		return session{token: token}, err
+	}
+	token, err := s.Tokens.Login(r.Context(), user, secret, "web")
+	if err != nil {
+		return session{}, err
+	}
+	who, err := s.Tokens.Check(r.Context(), token)
+	return session{token: token, login: who.Token}, err
+}
+
+// logout ends the session, and the token that was made for it; without one it does nothing.
 func (s *Site) logout(c *gin.Context) {
 	if !s.readForm(c) {
 		return
 	}
 	if cookie, err := c.Request.Cookie(cookieName); err == nil {
-		s.sessions.end(cookie.Value)
+		if ended := s.sessions.end(cookie.Value); ended.login != 0 {
+			if err := s.Tokens.Logout(c.Request.Context(), ended.login); err != nil {
+				s.fail(c, err)
+				return
+			}
+		}
 	}
 	s.setCookie(c, "")
 	c.Redirect(http.StatusSeeOther, localPath(c.Request.PostForm.Get("next")))
@@ -93,7 +113,7 @@ func (s *Site) change(c *gin.Context) {
 	switch {
 	case who.Scope.Permits(auth.Write):
 		return
-	case who.Scope != "":
+	case who.Known():
 		s.fail(c, &Refusal{http.StatusForbidden, "This needs a token with the scope " + string(auth.Write) + ", and " +
 			strconv.Quote(who.Name) + " has " + string(who.Scope) + ". Log out, and in again with another one."})
 	case wantsJSON(c):

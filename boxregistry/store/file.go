@@ -46,7 +46,7 @@ func draftOnly(row versionRow) error {
 }
 
 // EditFile changes what a maker says of a file of a draft as edit leaves it: URL, Declared, Default, and its provider and
-// architecture. Bytes that are stored stay, unless the file goes elsewhere by a URL. Errors: ErrNotFound, ErrExists,
+// architecture. Bytes that are stored stay, unless the file goes elsewhere by a URL or edit takes its digest away. Errors: ErrNotFound, ErrExists,
 // ErrImmutable, ErrArchitectureMix, ErrChecksum when the bytes are here and have another sha256, what edit returns.
 func (r *Registry) EditFile(ctx context.Context, name boxregistry.Name, v boxregistry.Version, p boxregistry.Provider,
 	a boxregistry.Architecture, edit func(*boxregistry.File) error) error {

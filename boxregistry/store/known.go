@@ -13,7 +13,7 @@ import (
 )
 
 // What is known of bytes besides the bytes is kept under their digest: the same box in two versions has the same contents,
-// packages and signatures. It goes when the bytes are collected; when it was last kept is when its grace begins anew.
+// packages and signatures. Collect removes it, after a grace that begins anew whenever it is kept again.
 
 // SetContents keeps what an inspection found in a box. It may be kept again.
 func (r *Registry) SetContents(ctx context.Context, d blob.Digest, s boxfile.Summary) error {

@@ -67,6 +67,11 @@ func (r *Receiver) begun(ctx context.Context, p boxregistry.Publication) (boxreg
 }
 
 func (r *Receiver) describe(u boxregistry.Upload) Session {
+	r.mu.Lock()
+	if s := r.sessions[u.Key]; s != nil {
+		u.Received = s.come.Load() // the row follows
+	}
+	r.mu.Unlock()
 	return Session{ID: u.Key, Offset: u.Received, Size: u.File.Size, Done: u.Came != "", Expires: u.Expires, Into: u.Publication}
 }
 
@@ -121,9 +126,10 @@ func (r *Receiver) append(ctx context.Context, s *session, body io.Reader) error
 	if err := s.inspect(r); err != nil {
 		return err
 	}
-	buf := make([]byte, chunk)
+	buf := buffers.Get().(*[chunk]byte)
+	defer buffers.Put(buf)
 	for {
-		n, readErr := body.Read(buf)
+		n, readErr := body.Read(buf[:])
 		if int64(n) > s.File.Size-s.Received {
 			return fmt.Errorf("%w: more came than the %d bytes that were announced", boxregistry.ErrTooLarge, s.File.Size)
 		}
@@ -137,11 +143,11 @@ func (r *Receiver) append(ctx context.Context, s *session, body io.Reader) error
 			return err
 		}
 		if readErr != nil {
-			kept := s.keep(context.WithoutCancel(ctx), r)
+			kept := s.keep(ctx, r)
 			if errors.Is(readErr, io.EOF) {
-				readErr = nil
+				return kept
 			}
-			return errors.Join(readErr, kept)
+			return errors.Join(readErr, kept, s.settle()) // whoever comes back asks the row
 		}
 	}
 }
@@ -162,7 +168,11 @@ func (r *Receiver) Finish(ctx context.Context, id string) (boxregistry.File, err
 	if s.Received != s.File.Size {
 		return boxregistry.File{}, &OffsetError{Have: s.Received, Size: s.File.Size}
 	}
-	f, err := r.finish(ctx, s)
+	err = s.settle()
+	var f boxregistry.File
+	if err == nil {
+		f, err = r.finish(ctx, s)
+	}
 	if err != nil && !final(err) {
 		return f, errors.Join(err, r.forget(s)) // its row says how far it has come
 	}
@@ -272,7 +282,8 @@ func (r *Receiver) forget(s *session) error {
 
 // giveUp frees the space of an upload first, because the row may need some to go.
 func (r *Receiver) giveUp(ctx context.Context, s *session) error {
-	err := errors.Join(r.forget(s), remove(r.path(s.Key)))
+	_ = r.forget(s) // what could not be kept is not wanted any more
+	err := remove(r.path(s.Key))
 	return errors.Join(err, r.Rows.DropUpload(context.WithoutCancel(ctx), s.Key))
 }
 

@@ -15,7 +15,7 @@ import (
 
 func newBoxCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "box", Short: "List, publish, release and delete boxes",
+		Use: "box", Short: "List, publish, release, compare, check and delete boxes",
 		Long: `A box is a series of versions. A version begins as a draft, which only its makers see, into which a file is published
 for each provider and architecture. Released, it is seen by the clients of its channels and never changes again.
 What is deleted can be restored for a week. With no daemon running, each verb brings its own.`,
@@ -40,6 +40,9 @@ What is deleted can be restored for a week. With no daemon running, each verb br
 		newBoxImportCommand(env),
 		newBoxExportCommand(env),
 		newBoxFsckCommand(env),
+		newBoxVerifyCommand(env),
+		newBoxDiffCommand(env),
+		newBoxParityCommand(env),
 	)
 	return cmd
 }

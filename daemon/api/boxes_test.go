@@ -29,7 +29,7 @@ import (
 )
 
 // openRegistry gives the API a real registry and a real receiver.
-func (k *kiln) openRegistry(t *testing.T, dir string) {
+func (k *kiln) openRegistry(t testing.TB, dir string) {
 	t.Helper()
 	blobs, err := blobfs.Open(filepath.Join(dir, "blobs"), filepath.Join(dir, "staging"))
 	if err != nil {
@@ -151,7 +151,7 @@ func TestLifeOfABox(t *testing.T) {
 	}
 }
 
-func toJSON(t *testing.T, v any) string {
+func toJSON(t testing.TB, v any) string {
 	t.Helper()
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -160,7 +160,7 @@ func toJSON(t *testing.T, v any) string {
 	return string(data)
 }
 
-func fromJSON(t *testing.T, text string, into any) {
+func fromJSON(t testing.TB, text string, into any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), into); err != nil {
 		t.Fatalf("%v: %s", err, text)

@@ -2,9 +2,9 @@ package steps
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 
@@ -24,16 +24,6 @@ type ReleaseGate interface {
 	// Published notes that a build's file is in its version, and tells whether all others of its run that publish there
 	// have theirs in too. waiting names those that have not, or never will.
 	Published(ctx context.Context, s *build.Session) (all bool, waiting []string, err error)
-}
-
-// provenance is what a version's page says of where a file comes from.
-type provenance struct {
-	Build       build.ID `json:"build"`
-	Template    string   `json:"template"`
-	Source      string   `json:"source"`
-	Driver      string   `json:"driver"`
-	MediaURL    string   `json:"media_url,omitempty"`
-	MediaSHA256 string   `json:"media_sha256,omitempty"`
 }
 
 // publication is where a plan publishes.
@@ -86,17 +76,28 @@ func (t *Set) publishBox(ctx context.Context, s *build.Session) error {
 		return err
 	}
 	s.Log.Say("Publishing %s %s...", pub.Box, pub.Version)
-	if err := t.storeBox(ctx, s, &pub); err != nil {
+	var sum hash.Hash
+	if err := t.storeBox(ctx, s, &pub, &sum); err != nil {
+		return err
+	}
+	smokeErr := t.smoke(ctx, s, &pub) // before the provenance, which tells of it
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := t.attest(ctx, s, &pub, sum); err != nil {
 		return err
 	}
 	if err := t.Registry.Publish(ctx, pub); err != nil {
 		return err
 	}
-	if s.Plan.Publish.Smoke {
-		if err := t.smoke(ctx, s, pub); err != nil {
-			return err
-		}
+	if err := t.noteSmoke(ctx, pub, smokeErr); err != nil {
+		return err
 	}
+	return t.release(ctx, s, pub)
+}
+
+// release opens the version to clients, if this is the last build of its run that publishes there.
+func (t *Set) release(ctx context.Context, s *build.Session, pub boxregistry.Publication) error {
 	all, waiting, err := t.Gate.Published(ctx, s)
 	if err != nil {
 		return err
@@ -112,9 +113,9 @@ func (t *Set) publishBox(ctx context.Context, s *build.Session) error {
 	return nil
 }
 
-// storeBox puts the box's bytes into the blob store and completes the publication.
-func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication) error {
-	info, err := t.boxBytes(ctx, s, pub)
+// storeBox puts the box's bytes into the blob store and completes the publication. sum will be what its signature signs.
+func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) error {
+	info, err := t.boxBytes(ctx, s, pub, sum)
 	if err != nil {
 		return err
 	}
@@ -123,30 +124,28 @@ func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.P
 	if s.Plan.Machine.Firmware.UEFI {
 		pub.File.Firmware = "uefi"
 	}
-	pub.File.Provenance, err = json.Marshal(provenance{Build: s.Build, Template: s.Plan.Template, Source: s.Plan.Label,
-		Driver: s.Plan.Driver, MediaURL: s.Media.URL, MediaSHA256: s.Media.SHA256.Hex})
-	return err
+	return nil
 }
 
 // boxBytes stores the box in one pass. One that no post-processor made is packed straight into the store. One that our packer
 // made is copied: its digest shows that nobody has changed it, and the packer knows what is in it. Every other is inspected
 // while it is copied.
-func (t *Set) boxBytes(ctx context.Context, s *build.Session, pub *boxregistry.Publication) (blob.Info, error) {
+func (t *Set) boxBytes(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) (blob.Info, error) {
 	if s.Box == nil {
-		return t.store(ctx, "", func(w io.Writer) error { return t.packBox(ctx, s, pub, w) })
+		return t.store(ctx, s, "", sum, func(w io.Writer) error { return t.packBox(ctx, s, pub, w) })
 	}
 	if s.Box.Box != nil {
-		info, err := t.store(ctx, blob.Digest(s.Box.SHA256), func(w io.Writer) error { return copyBox(ctx, s.Box, pub, w) })
+		info, err := t.store(ctx, s, blob.Digest(s.Box.SHA256), sum, func(w io.Writer) error { return copyBox(ctx, s.Box, pub, w) })
 		if !errors.Is(err, blob.ErrDigestMismatch) {
 			return info, err
 		}
 	}
-	return t.store(ctx, "", func(w io.Writer) error { return inspectBox(ctx, s.Box, pub, w) })
+	return t.store(ctx, s, "", sum, func(w io.Writer) error { return inspectBox(ctx, s.Box, pub, w) })
 }
 
 // store makes a blob of what write writes, if it has that digest; of any, if want is empty.
-func (t *Set) store(ctx context.Context, want blob.Digest, write func(io.Writer) error) (blob.Info, error) {
-	w, err := t.Registry.OpenWriter(ctx)
+func (t *Set) store(ctx context.Context, s *build.Session, want blob.Digest, sum *hash.Hash, write func(io.Writer) error) (blob.Info, error) {
+	w, err := t.openWriter(ctx, s, sum)
 	if err != nil {
 		return blob.Info{}, build.OurFault(err)
 	}

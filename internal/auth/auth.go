@@ -32,6 +32,13 @@ const Prefix = "bxk_"
 // ErrRefused is returned for a token that is unknown, expired or revoked.
 var ErrRefused = errors.New("the token is unknown, expired or revoked")
 
+// InvalidError says what is wrong with what somebody asked for, and what would be right.
+type InvalidError struct{ Text string }
+
+func (e *InvalidError) Error() string { return e.Text }
+
+func invalid(format string, args ...any) error { return &InvalidError{fmt.Sprintf(format, args...)} }
+
 // Scope is what a token permits. Each scope permits what the ones before it do.
 type Scope string
 
@@ -44,10 +51,10 @@ const (
 
 var scopes = []Scope{Read, Write, Admin}
 
-// ParseScope reads a scope.
+// ParseScope reads a scope. It returns an *InvalidError.
 func ParseScope(s string) (Scope, error) {
 	if !slices.Contains(scopes, Scope(s)) {
-		return "", fmt.Errorf("%q is not a scope: use read, write or admin", s)
+		return "", invalid("%q is not a scope: use read, write or admin", s)
 	}
 	return Scope(s), nil
 }

@@ -26,10 +26,15 @@ type TokenSpec struct {
 
 func (s TokenSpec) check() error {
 	if strings.TrimSpace(s.Name) == "" {
-		return errors.New("a token needs a name that says who will use it")
+		return invalid("a token needs a name that says who will use it")
 	}
 	if s.User == "" && s.Scope == "" && len(s.Orgs) == 0 {
-		return errors.New("a token without a user needs a scope: read, write or admin")
+		return invalid("a token without a user needs a scope: read, write or admin")
+	}
+	if s.Scope != "" {
+		if _, err := ParseScope(string(s.Scope)); err != nil {
+			return err
+		}
 	}
 	for org, scope := range s.Orgs {
 		if _, err := ParseScope(string(scope)); err != nil {
@@ -166,13 +171,14 @@ func (t *Tokens) Revoke(ctx context.Context, nameOrID string) error {
 // Logout revokes the token of a number. One that is revoked already is no error.
 func (t *Tokens) Logout(ctx context.Context, token int64) error {
 	err := t.revoke(ctx, fmt.Sprint(token), `id = ?2`, token)
-	if errors.Is(err, errNoToken) {
+	if errors.Is(err, ErrNoToken) {
 		return nil
 	}
 	return err
 }
 
-var errNoToken = errors.New("no valid token is called that")
+// ErrNoToken says that no token that is valid has that name or number.
+var ErrNoToken = errors.New("no valid token is called that")
 
 func (t *Tokens) revoke(ctx context.Context, subject, which string, arg any) error {
 	return t.change(ctx, "token.revoke", subject, "", func(tx *sql.Tx) error {
@@ -183,6 +189,6 @@ func (t *Tokens) revoke(ctx context.Context, subject, which string, arg any) err
 		if n, err := res.RowsAffected(); err != nil || n > 0 {
 			return err
 		}
-		return fmt.Errorf("%w: %q; `boxkiln token ls` shows them", errNoToken, subject)
+		return fmt.Errorf("%w: %q; `boxkiln token ls` shows them", ErrNoToken, subject)
 	})
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/boxkiln/boxkiln/internal/orgname"
 )
 
 // Org is an organisation that owns boxes.
@@ -25,7 +23,7 @@ type Member struct {
 
 // CreateOrg makes an organisation. It returns ErrTaken, or what is wrong with the name.
 func (t *Tokens) CreateOrg(ctx context.Context, name string) error {
-	if err := orgname.Check(name); err != nil {
+	if err := checkName(name); err != nil {
 		return err
 	}
 	return t.change(ctx, "org.create", name, "", func(tx *sql.Tx) error {

@@ -31,11 +31,23 @@ type User struct {
 	Created  time.Time        `json:"created"`
 }
 
-// CreateUser makes a user; an empty password gives him none, and an empty scope nothing beyond his organisations. Errors:
-// ErrTaken, and what is wrong with the name or the password.
-func (t *Tokens) CreateUser(ctx context.Context, name, password string, scope Scope) error {
+func checkName(name string) error {
 	if err := orgname.Check(name); err != nil {
+		return invalid("%v", err)
+	}
+	return nil
+}
+
+// CreateUser makes a user; an empty password gives him none, and an empty scope nothing beyond his organisations. Errors:
+// ErrTaken, and an *InvalidError for the name, the password or the scope.
+func (t *Tokens) CreateUser(ctx context.Context, name, password string, scope Scope) error {
+	if err := checkName(name); err != nil {
 		return err
+	}
+	if scope != "" {
+		if _, err := ParseScope(string(scope)); err != nil {
+			return err
+		}
 	}
 	hashed, err := hashPassword(password)
 	if err != nil {
@@ -141,7 +153,7 @@ func hashPassword(password string) (string, error) {
 	}
 	const shortest = 8
 	if n := len(password); n < shortest || n > longestPassword {
-		return "", fmt.Errorf("a password has %d to %d bytes, not %d", shortest, longestPassword, n)
+		return "", invalid("a password has %d to %d bytes, not %d", shortest, longestPassword, n)
 	}
 	sum, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
 	return string(sum), err

@@ -8,6 +8,7 @@
 //	DATA/lock                   held by the daemon that owns the directory
 //	DATA/daemon.sock            where its clients find it
 //	DATA/key                    seals secrets at rest
+//	DATA/minisign.key           signs the boxes of our own builds
 //	DATA/inputs/                files that templates name, by digest
 //	DATA/media/                 downloaded installation media
 //	DATA/blobs/                 files of boxes, by digest
@@ -104,6 +105,9 @@ func (d Dir) BlobPlace() string { return d.join("blobs.url") }
 
 // Key is the key that seals secrets at rest.
 func (d Dir) Key() string { return d.join("key") }
+
+// SigningKey is the secret key that signs boxes, in minisign's own format, mode [SecretMode].
+func (d Dir) SigningKey() string { return d.join("minisign.key") }
 
 // Socket is where clients find the daemon. It fails if the system could not bind so long a name.
 func (d Dir) Socket() (string, error) {
