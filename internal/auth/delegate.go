@@ -1,6 +1,10 @@
 package auth
 
-import "strings"
+import (
+	"context"
+	"strconv"
+	"strings"
+)
 
 // MayIssue tells whether p may make a token. An administrator may make any; who administers organisations may make tokens that are
 // for those alone, and in no other user's name: what such a token does would be written down as done by him.
@@ -25,4 +29,22 @@ func (p Principal) administers(user string, everywhere Scope, orgs map[string]Sc
 		}
 	}
 	return true
+}
+
+// revokeManaged is Revoke for somebody who may manage some tokens.
+func (t *Tokens) revokeManaged(ctx context.Context, who Principal, nameOrID string) error {
+	all, err := t.List(ctx)
+	if err != nil {
+		return err
+	}
+	err = noToken(nameOrID)
+	for _, k := range all {
+		if named := k.Name == nameOrID || strconv.FormatInt(k.ID, 10) == nameOrID; !named || !k.Revoked.IsZero() || !who.MayManage(k) {
+			continue
+		}
+		if err = t.revoke(ctx, k.Name, `id = ?2`, k.ID); err != nil {
+			return err
+		}
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -146,6 +147,20 @@ func (t *Tokens) RemoveMember(ctx context.Context, org, user string) error {
 		res, err := tx.ExecContext(ctx, `DELETE FROM members WHERE org = ? AND user_id = ?`, org, u.id)
 		return one(res, err, fmt.Errorf("%q is no member of %q: %w", user, org, ErrNoUser))
 	})
+}
+
+// Members lists who may do what in an organisation, by the names of users. It returns ErrNoOrg.
+func (t *Tokens) Members(ctx context.Context, org string) ([]Member, error) {
+	all, err := t.Orgs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range all {
+		if strings.EqualFold(o.Name, org) {
+			return o.Members, nil
+		}
+	}
+	return nil, fmt.Errorf("%q: %w", org, ErrNoOrg)
 }
 
 // Orgs lists the organisations by their names, with their members.
