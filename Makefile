@@ -50,6 +50,12 @@ bench-rebuild: ## what a changed script costs under Boxkiln, and under Packer
 	@test/setup/libvirt.sh
 	@test/bench/rebuild.sh
 
+.PHONY: bench-registry
+bench-registry: ## downloads against nginx, catalogs, uploads against dd, and the daemon's memory
+	@test/setup/packages.sh test
+	@$(MAKE) --no-print-directory build
+	@$(GO) run ./test/bench/registry
+
 .PHONY: deps
 deps: ## install the Debian packages for building, demo and tests
 	@test/setup/packages.sh test

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/internal/auth"
@@ -370,6 +371,9 @@ func (f *fakeBuilds) until(t *testing.T, done func() bool) {
 	t.Helper()
 	waitFor(t, &f.changed, done)
 }
+
+// patience is how long a page may take to do something: as long as a slow machine needs.
+const patience = 3 * time.Minute
 
 // waitFor waits until done, which is asked under the lock of changed, and gives a slow machine minutes.
 func waitFor(t *testing.T, changed *sync.Cond, done func() bool) {

@@ -14,7 +14,7 @@ import (
 )
 
 // maxForm bounds what a form may send, in bytes.
-const maxForm = 64 << 10
+const maxForm = 512 << 10
 
 // loginView is the form that takes a token, or the name and password of a user.
 type loginView struct {

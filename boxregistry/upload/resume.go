@@ -93,7 +93,8 @@ func (r *Receiver) Append(ctx context.Context, id string, offset, size int64, bo
 	if err != nil {
 		return Session{}, err
 	}
-	defer func() { r.release(s.Upload, linger) }()
+	reserve := linger
+	defer func() { r.release(s.Upload, reserve) }()
 	switch {
 	case s.Came != "":
 		return r.describe(s.Upload), nil
@@ -106,6 +107,7 @@ func (r *Receiver) Append(ctx context.Context, id string, offset, size int64, bo
 	}
 	space, done, err := r.room(offset + size - s.Received)
 	if err != nil {
+		reserve = 0
 		return r.describe(s.Upload), errors.Join(err, r.giveUp(ctx, s))
 	}
 	defer done()
@@ -114,6 +116,7 @@ func (r *Receiver) Append(ctx context.Context, id string, offset, size int64, bo
 	}
 	if err := r.append(ctx, s, space.spend(reader{ctx, body})); final(err) {
 		_, _ = io.Copy(io.Discard, reader{ctx, body}) // most clients hear of it only then
+		reserve = 0
 		return r.describe(s.Upload), errors.Join(err, r.giveUp(ctx, s))
 	} else if err != nil {
 		return r.describe(s.Upload), err

@@ -153,6 +153,9 @@ func TestResumableRefuses(t *testing.T) {
 			if len(d.files()) != 0 {
 				t.Error("something is visible")
 			}
+			if _, err := d.Open(t.Context(), into(amd64(t, 9, 10))); err != nil {
+				t.Errorf("what was refused keeps its place: %v", err)
+			}
 		})
 	}
 }

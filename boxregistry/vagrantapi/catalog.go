@@ -50,7 +50,7 @@ func newCatalog(box boxregistry.Box, k catalogKey, link func(path string) string
 		Versions: []catalogVersion{},
 	}
 	for _, rel := range box.VisibleIn(k.channel) {
-		v := catalogVersion{Version: rel.Version.String(), Status: "active", DescriptionHTML: paragraph(rel.Description),
+		v := catalogVersion{Version: rel.Version.String(), Status: "active", DescriptionHTML: asHTML(rel.Description),
 			DescriptionMarkdown: rel.Description}
 		for _, f := range files(rel, k.oneEach) {
 			sum := checksumOf(f)

@@ -21,7 +21,7 @@ func TestCatalogDocument(t *testing.T) {
 	b.release("ops/deb", "1.2.0", "libvirt/amd64")
 	digest := string(must(b.Box(t.Context(), must(boxregistry.ParseName("ops/deb")))).Releases[0].Files[0].Digest)
 	want := `{"name":"ops/deb","description":"about <ops/deb>","short_description":"","versions":[
-		{"version":"1.2.0","status":"active","description_html":"<p>notes &lt;b&gt;</p>\n","description_markdown":"notes <b>","providers":[
+		{"version":"1.2.0","status":"active","description_html":"<p>notes <em>b</em></p>\n","description_markdown":"notes *b*","providers":[
 		{"name":"libvirt","url":"https://boxes.example.org/ops/boxes/deb/versions/1.2.0/providers/libvirt/amd64/` + digest[:12] + `/vagrant.box",
 		"checksum_type":"sha256","checksum":"` + digest + `","architecture":"amd64","default_architecture":true}]}]}`
 	for _, path := range paths {

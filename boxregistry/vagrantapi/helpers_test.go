@@ -101,7 +101,7 @@ func (b *bundle) put(box, version, provider, arch, content string) blob.Digest {
 	b.t.Helper()
 	f, err := b.Add(b.t.Context(), boxregistry.Publication{
 		Box: must(boxregistry.ParseName(box)), Version: must(boxregistry.ParseVersion(version)),
-		BoxDescription: "about <" + box + ">", VersionDescription: "notes <b>",
+		BoxDescription: "about <" + box + ">", VersionDescription: "notes *b*",
 		File: boxregistry.File{Provider: boxregistry.Provider(provider), Architecture: boxregistry.Architecture(arch)},
 	}, strings.NewReader(content))
 	if err != nil {

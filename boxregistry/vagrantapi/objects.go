@@ -2,11 +2,11 @@ package vagrantapi
 
 import (
 	"encoding/json"
-	"html"
 	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/internal/auth"
+	"github.com/boxkiln/boxkiln/internal/markdown"
 )
 
 // timestamp is written as Vagrant Cloud does, to the millisecond. The gem takes what has no created_at for something that
@@ -78,13 +78,8 @@ var statusOf = map[boxregistry.State]string{
 	boxregistry.Draft: "unreleased", boxregistry.Released: "active", boxregistry.Revoked: "revoked",
 }
 
-// paragraph is text as HTML, for a field that no client reads.
-func paragraph(text string) string {
-	if text == "" {
-		return ""
-	}
-	return "<p>" + html.EscapeString(text) + "</p>\n"
-}
+// asHTML renders Markdown for a document of its own.
+func asHTML(text string) string { return markdown.HTML(text, 1) }
 
 // urls makes the URLs in objects.
 type urls struct{ base, version string }
@@ -128,7 +123,7 @@ func (u urls) release(t target, rel boxregistry.Release) versionObject {
 	api := u.api(t.Name.Followed(t.channel), rel.Version)
 	v := versionObject{
 		Version: rel.Version.String(), Number: rel.Version.String(), Status: statusOf[rel.State],
-		Description: rel.Description, DescriptionHTML: paragraph(rel.Description), DescriptionMarkdown: rel.Description,
+		Description: rel.Description, DescriptionHTML: asHTML(rel.Description), DescriptionMarkdown: rel.Description,
 		CreatedAt: timestamp(rel.Created), UpdatedAt: timestamp(rel.Updated),
 		ReleaseURL: api + "/release", RevokeURL: api + "/revoke", Providers: []providerObject{},
 	}
@@ -153,7 +148,7 @@ func (u urls) box(t target) (boxObject, error) {
 	return boxObject{
 		CreatedAt: timestamp(t.Created), UpdatedAt: timestamp(t.Updated), Tag: tag, Name: tag[len(t.Name.Org())+1:],
 		Username: t.Name.Org(), ShortDescription: t.ShortDescription, Description: t.Description,
-		DescriptionHTML: paragraph(t.Description), DescriptionMarkdown: t.Description,
+		DescriptionHTML: asHTML(t.Description), DescriptionMarkdown: t.Description,
 		Private: t.Private, Downloads: t.Downloads, CurrentVersion: current,
 	}, err
 }

@@ -77,7 +77,7 @@ func rules() []Rule {
 			list(ports, []string{inside, "daemon/...", "boxregistry/...", "hypervisor/bootcmd", "iso/...", "web"}),
 			"the daemon knows no driver, guest or provisioner: cmd/boxkiln hands them over",
 		},
-		{[]string{"web/..."}, []string{inside, core, boxes, packages, provenance, "web/..."}, "pages read values through interfaces of their own"},
+		{[]string{"web/..."}, []string{inside, core, boxes, boxfile, bytes, packages, provenance, "web/..."}, "pages read values through interfaces of their own"},
 		{[]string{"cmd/..."}, []string{"..."}, "commands put everything together"},
 		{[]string{"test/..."}, []string{"..."}, "tests may use everything"},
 	}
