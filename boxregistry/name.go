@@ -2,8 +2,9 @@ package boxregistry
 
 import (
 	"regexp"
-	"slices"
 	"strings"
+
+	"github.com/boxkiln/boxkiln/internal/orgname"
 )
 
 // Name is what users write as config.vm.box: an organisation and a box, "org/box". The zero value is no name;
@@ -27,16 +28,6 @@ func (n Name) String() string {
 	return n.org + "/" + n.box
 }
 
-// Each half is a path segment, a directory name in ~/.vagrant.d and a part of a libvirt volume's name.
-var namePart = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
-// reservedOrgs are the first path segments of our own URLs, which an organisation of that name would hide, or would
-// be hidden by.
-var reservedOrgs = []string{
-	"api", "assets", "boxes", "builds", "dl", "healthz", "login", "metrics", "search", "settings", "static", "up",
-	"v1", "v2", "vagrant",
-}
-
 // ParseName reads "org/box". The error is an *InvalidNameError.
 func ParseName(s string) (Name, error) {
 	invalid := func(want string) (Name, error) {
@@ -47,13 +38,13 @@ func ParseName(s string) (Name, error) {
 		return invalid(`want an organisation and a box with one slash between them, for example "ops/debian12"`)
 	}
 	for _, part := range []string{org, box} {
-		if !namePart.MatchString(part) {
-			return invalid("each half is 1 to 128 letters, digits, dots, dashes and underscores and begins with a letter or digit")
+		if !orgname.Fits(part) {
+			return invalid("each half is " + orgname.Grammar)
 		}
 	}
-	if slices.Contains(reservedOrgs, strings.ToLower(org)) {
+	if orgname.Reserved(org) {
 		return invalid("this organisation's name is taken by the registry's own pages; choose another, not one of " +
-			strings.Join(reservedOrgs, " "))
+			orgname.ReservedNames())
 	}
 	return Name{org: org, box: box}, nil
 }

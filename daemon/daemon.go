@@ -74,9 +74,9 @@ type Config struct {
 	Now     func() time.Time // nil for time.Now
 	// Ready is called with the TCP address once requests are answered; it may be nil.
 	Ready func(addr string)
-	// FirstToken is told the token of the first administrator, which is made when there was never a token or a user, and is
+	// FirstToken hands over the token of the first administrator, which is made when there was never a token or a user, and is
 	// shown nowhere else. With nil none is made.
-	FirstToken func(token string)
+	FirstToken func(token string) error
 }
 
 // CheckpointLimits say how much is kept for later builds, and for how long. Zero values choose the defaults.
@@ -154,7 +154,9 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if d.registry, err = boxstore.New(ctx, d.db, blobs, d.audit); err != nil {
 		return err
 	}
-	d.registry.AskOrgs(d.tokens)
+	if err := d.adoptOrgs(ctx); err != nil {
+		return err
+	}
 	if err := d.openMoveIn(); err != nil {
 		return err
 	}
@@ -169,6 +171,16 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 		return err
 	}
 	return d.assemble(ctx, st, install)
+}
+
+// adoptOrgs has boxes belong to organisations, also those from before there were any.
+func (d *Daemon) adoptOrgs(ctx context.Context) error {
+	owners, err := d.registry.Owners(ctx)
+	if err != nil {
+		return err
+	}
+	d.registry.AskOrgs(d.tokens)
+	return d.tokens.Adopt(ctx, owners)
 }
 
 func (d *Daemon) openBlobs(ctx context.Context, install string) (blob.Store, error) {
@@ -291,7 +303,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 		return shutAll(servers)
 	})
 	if err := d.firstToken(ctx); err != nil {
-		d.cfg.Log.Error("the token of the first administrator could not be made; `boxkiln token create` makes one", "err", err)
+		d.cfg.Log.Error("the token of the first administrator could not be made or handed over; `boxkiln token create` makes another one", "err", err)
 	}
 	if d.cfg.Ready != nil {
 		d.cfg.Ready(tcpAddress(servers))
@@ -305,10 +317,10 @@ func (d *Daemon) firstToken(ctx context.Context) error {
 		return nil
 	}
 	token, err := d.tokens.First(ctx)
-	if err == nil && token != "" {
-		d.cfg.FirstToken(token)
+	if err != nil || token == "" {
+		return err
 	}
-	return err
+	return d.cfg.FirstToken(token)
 }
 
 // Retire waits until no build and no import runs and none waits, and then takes no more: the daemon can end without losing

@@ -148,7 +148,11 @@ func localPath(text string) string {
 	return text
 }
 
+// remote is from where a request comes: as far as the guard found out, else its connection's other end.
 func remote(r *http.Request) string {
+	if addr := auth.AddressFrom(r.Context()); addr != "" {
+		return addr
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
 // CreateBox makes an empty box with the descriptions and the visibility of b. Errors: ErrExists, ErrDeleted,
@@ -38,13 +39,23 @@ func named(verb string, name boxregistry.Name, err error) error {
 }
 
 func (t transaction) insertBox(ctx context.Context, b boxregistry.Box) (int64, error) {
-	if t.orgs != nil {
-		if err := t.orgs.EnsureOrg(ctx, t.Tx, b.Name.Org()); err != nil {
-			return 0, err
-		}
+	if err := t.ensureOrg(ctx, b.Name.Org()); err != nil {
+		return 0, err
 	}
 	return t.insert(ctx, `INSERT INTO boxes (org, name, short_description, description, private, created_at, updated_at)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)`, b.Name.Org(), b.Name.Box(), b.ShortDescription, b.Description, b.Private, t.now)
+}
+
+// ensureOrg makes sure that there is an organisation to own a box. It returns ErrNotFound.
+func (t transaction) ensureOrg(ctx context.Context, org string) error {
+	if t.orgs == nil {
+		return nil
+	}
+	err := t.orgs.EnsureOrg(ctx, t.Tx, org)
+	if errors.Is(err, auth.ErrNoOrg) {
+		return fmt.Errorf("%w: %w", boxregistry.ErrNotFound, err)
+	}
+	return err
 }
 
 // revive takes a box back into use that was deleted and purged; the numbers of its versions stay used.
@@ -96,6 +107,9 @@ func (t transaction) rename(ctx context.Context, id int64, from, to boxregistry.
 		return err
 	case found.id != 0 && found.id != id:
 		return fmt.Errorf("%w: there is a box %q", boxregistry.ErrExists, to)
+	}
+	if err := t.ensureOrg(ctx, to.Org()); err != nil {
+		return err
 	}
 	_, err = t.ExecContext(ctx, `UPDATE boxes SET org = ?, name = ? WHERE id = ?`, to.Org(), to.Box(), id)
 	return err

@@ -48,13 +48,25 @@ type Auditor interface {
 
 // Orgs knows the organisations that own boxes.
 type Orgs interface {
-	// EnsureOrg is asked inside the transaction that makes a box: it makes the organisation where the one who asks, in ctx, may do
-	// that, and refuses the box otherwise.
+	// EnsureOrg is asked inside the transaction that makes a box or moves it to another organisation: it makes the organisation
+	// where the one who asks, in ctx, may do that, and returns auth.ErrNoOrg otherwise.
 	EnsureOrg(ctx context.Context, tx *sql.Tx, name string) error
 }
 
 // AskOrgs has new boxes belong to organisations that o knows. Call it before anything else.
 func (r *Registry) AskOrgs(o Orgs) { r.orgs = o }
+
+// Owners are the organisations that have boxes, deleted ones too.
+func (r *Registry) Owners(ctx context.Context) ([]string, error) {
+	rows, err := r.db.R.QueryContext(ctx, `SELECT min(org) FROM boxes GROUP BY org COLLATE NOCASE`)
+	if err != nil {
+		return nil, err
+	}
+	return sqlitedb.Collect(rows, func(rows *sql.Rows) (org string, err error) {
+		err = rows.Scan(&org)
+		return org, err
+	})
+}
 
 // New brings the registry's tables up to date and returns the registry. The caller keeps db and blobs and closes them.
 // With a nil auditor nothing is recorded.

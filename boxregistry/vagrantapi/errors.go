@@ -65,7 +65,6 @@ var statuses = []struct {
 	err    error
 	status int
 }{
-	{auth.ErrNoOrg, http.StatusForbidden},
 	{boxregistry.ErrExists, http.StatusUnprocessableEntity},
 	{boxregistry.ErrImmutable, http.StatusUnprocessableEntity},
 	{boxregistry.ErrIncomplete, http.StatusUnprocessableEntity},

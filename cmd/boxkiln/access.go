@@ -28,14 +28,17 @@ func (e *environment) withAccess(ctx context.Context, fn func(context.Context, a
 		return err
 	}
 	defer c.Close()
-	_, err = c.Info(ctx)
-	if err == nil {
-		return fn(ctx, access{c.Access(), c.Audit()})
+	there := access{c.Access(), c.Audit()}
+	if e.remote() { // where an organisation's admin may ask for this, and not for the daemon's description
+		return fn(ctx, there)
 	}
-	if !errors.Is(err, client.ErrNoDaemon) || e.remote() {
+	switch _, err := c.Info(ctx); {
+	case errors.Is(err, client.ErrNoDaemon):
+		return e.withDatabase(ctx, fn)
+	case err != nil:
 		return err
 	}
-	return e.withDatabase(ctx, fn)
+	return fn(ctx, there)
 }
 
 func (e *environment) withDatabase(ctx context.Context, fn func(context.Context, access) error) error {

@@ -19,9 +19,11 @@ func TestUsersOnBothSides(t *testing.T) {
 		run("org", "member", "set", org, user, "write").wants(t, exitOK)
 		run("user", "ls").wants(t, exitOK, user, org+"=write")
 		run("org", "ls").wants(t, exitOK, org, user+"=write")
+		run("org", "member", "ls", org).wants(t, exitOK, user, "write")
 		run("token", "create", "laptop", "--user", user).wants(t, exitOK, "bxk_", "permits what "+user+" may do")
 		run("token", "create", "ci", "--org", org+"=write").wants(t, exitOK, "bxk_", "permits "+org+"=write")
-		run("token", "ls").wants(t, exitOK, "laptop", user, org+"=write")
+		run("token", "create", "cd", "--org", org, "--scope", "read", "--expires", "30d").wants(t, exitOK, "bxk_", "permits "+org+"=read")
+		run("token", "ls").wants(t, exitOK, "laptop", user, org+"=write", org+"=read")
 		run("audit", "ls", "--subject", org).wants(t, exitOK, "org.create", "org.member")
 		run("audit", "verify").wants(t, exitOK, "as they were written")
 		run("org", "member", "rm", org, user).wants(t, exitOK)
@@ -41,6 +43,14 @@ func TestUsersOnBothSides(t *testing.T) {
 	accounts("third", "cyd", "--server", d.url)
 	b.run("audit", "ls", "--limit", "1", "--json").wants(t, exitOK, `"token chief"`)
 	b.run("token", "create", "x", "--org", "acme").wants(t, exitFailed, "acme=write")
+
+	// Who administers one organisation does so from elsewhere.
+	b.run("org", "create", "fourth").wants(t, exitOK)
+	b.env["BOXKILN_TOKEN"] = strings.TrimSpace(b.run("token", "create", "lead", "--org", "fourth=admin").stdout)
+	b.run("token", "create", "ci", "--org", "fourth=write", "--server", d.url).wants(t, exitOK, "bxk_")
+	b.run("org", "member", "ls", "fourth", "--server", d.url).wants(t, exitOK, "USER")
+	b.run("token", "create", "ci", "--scope", "write", "--server", d.url).wants(t, exitFailed, "organisations alone that it administers")
+	b.run("audit", "ls", "--server", d.url).wants(t, exitFailed, "single organisations")
 }
 
 var firstToken = regexp.MustCompile(`first administrator, shown only now: (bxk_\S+)\n`)

@@ -36,7 +36,7 @@ func TestVagrantCloud(t *testing.T) {
 	d.cloud(token, "GET", "/api/v2/authenticate", "")
 	const create = `{"box":{"username":"acme","name":"x","is_private":false}}`
 	res, text := d.do("POST", "/api/v2/boxes", http.Header{"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}}, create)
-	if res.StatusCode != http.StatusForbidden || !strings.Contains(text, "org create") {
+	if res.StatusCode != http.StatusNotFound || !strings.Contains(text, "org create") {
 		t.Errorf("a writer made an organisation: %s %s", res.Status, text)
 	}
 	b.run("org", "create", "acme").wants(t, exitOK)

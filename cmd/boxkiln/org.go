@@ -14,6 +14,7 @@ func newOrgCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{Use: "org", Short: "Make, list and remove organisations, which own boxes, and say who may do what in them"}
 	member := &cobra.Command{Use: "member", Short: "Say what users may do in an organisation"}
 	member.AddCommand(
+		newMemberLsCommand(env),
 		newAccessVerb(env, "set ORG USER SCOPE", "Let a user read, write or admin an organisation", 3, func(ctx context.Context, a access, args []string) error {
 			return a.SetMember(ctx, args[0], args[1], auth.Scope(args[2]))
 		}),
@@ -28,6 +29,18 @@ func newOrgCommand(env *environment) *cobra.Command {
 		newAccessVerb(env, "rm NAME", "Remove an organisation; its boxes stay", 1, func(ctx context.Context, a access, args []string) error { return a.RemoveOrg(ctx, args[0]) }),
 		member,
 	)
+	return cmd
+}
+
+func newMemberLsCommand(env *environment) *cobra.Command {
+	var org string
+	cmd := newAccessList(env, "ls ORG", "List the members of an organisation", func(ctx context.Context, a access) ([]auth.Member, error) { return a.Members(ctx, org) },
+		"USER\tSCOPE", func(m auth.Member) string { return m.User + "\t" + string(m.Scope) })
+	list := cmd.RunE
+	cmd.Args, cmd.RunE = cobra.ExactArgs(1), func(cmd *cobra.Command, args []string) error {
+		org = args[0]
+		return list(cmd, nil)
+	}
 	return cmd
 }
 

@@ -97,9 +97,7 @@ func runServe(ctx context.Context, env *environment, o *serveOptions) error {
 		// Without systemd there is nobody to tell, which is no error.
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	}
-	cfg.FirstToken = func(token string) {
-		fmt.Fprintf(env.stdout, "The token of the first administrator, shown only now: %s\n", token)
-	}
+	cfg.FirstToken = func(token string) error { return env.tellFirstToken(data, token) }
 	d, err := kiln.Open(ctx, cfg)
 	if err != nil {
 		return err

@@ -158,7 +158,7 @@ func TestTokens(t *testing.T) {
 	b.run(remote...).wants(t, exitFailed, "the token is unknown, expired or revoked", "boxkiln token create")
 	b.env["BOXKILN_TOKEN"] = b.token("read", "reader")
 	b.run(remote...).wants(t, exitFailed, `the token "reader" has scope read, and this needs write`)
-	b.run("token", "ls", "--server", d.url).wants(t, exitFailed, "needs admin")
+	b.run("token", "ls", "--server", d.url).wants(t, exitFailed, "does not have the scope admin")
 
 	writer := b.write("token", b.token("write", "writer")+"\n")
 	// The medium lies on the daemon's host, which whoever may only submit builds must not read.

@@ -20,25 +20,21 @@ func newTokenCommand(env *environment) *cobra.Command {
 }
 
 func newTokenCreateCommand(env *environment) *cobra.Command {
-	var spec auth.TokenSpec
-	var scope string
-	var orgs []string
-	var lifetime time.Duration
+	o := &tokenOptions{}
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a token and print it, the only time that it is shown", Args: cobra.ExactArgs(1),
 		Long: `Make a token and print it, the only time that it is shown.
 
-Without --scope, --org and --user it may read everywhere. With --user alone it may do all that the user may, also later.`,
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if spec.Orgs, err = parseOrgs(orgs); err != nil {
+  --scope write                  it may write everywhere
+  --org ops --scope write        it may write in ops and nowhere else; --org may be repeated
+  --org ops=write --org lab=read it has another scope in each
+  --user ada                     it may do all that ada may, now and later; with --scope or --org no more than these
+
+Without --scope, --org and --user it may read everywhere.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec, err := o.spec(args[0])
+			if err != nil {
 				return err
-			}
-			spec.Name, spec.Scope = args[0], auth.Scope(scope)
-			if scope == "" && len(orgs) == 0 && spec.User == "" {
-				spec.Scope = auth.Read
-			}
-			if lifetime > 0 {
-				spec.Expires = now().Add(lifetime)
 			}
 			return env.withAccess(cmd.Context(), func(ctx context.Context, a access) error {
 				token, err := a.Issue(ctx, spec)
@@ -51,28 +47,59 @@ Without --scope, --org and --user it may read everywhere. With --user alone it m
 			})
 		},
 	}
-	cmd.Flags().StringVar(&scope, "scope", "", "what it permits everywhere: read, write or admin")
-	cmd.Flags().StringArrayVar(&orgs, "org", nil, "what it permits in one organisation, as ORG=SCOPE; may be repeated")
-	cmd.Flags().StringVar(&spec.User, "user", "", "whose token it is; it never permits more than the user may do")
-	cmd.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it is valid, such as 720h; 0 for ever")
+	f := cmd.Flags()
+	f.StringVar(&o.scope, "scope", "", "what it permits: read, write or admin; everywhere, unless --org says where")
+	f.StringArrayVar(&o.orgs, "org", nil, "an organisation that it is for, as ORG or ORG=SCOPE; may be repeated")
+	f.StringVar(&o.user, "user", "", "whose token it is; it never permits more than the user may do")
+	f.Var(&o.expires, "expires", "when it ends: a day such as 2027-01-31, a time such as 2027-01-31T12:00:00Z, or a time span such as 90d")
+	f.Var(&o.lifetime, "lifetime", "how long it is valid, such as 90d or 720h; for ever unless given")
+	cmd.MarkFlagsMutuallyExclusive("expires", "lifetime")
 	return cmd
 }
 
-// parseOrgs reads ORG=SCOPE of each.
-func parseOrgs(flags []string) (map[string]auth.Scope, error) {
-	orgs := map[string]auth.Scope{}
-	for _, flag := range flags {
-		org, text, ok := strings.Cut(flag, "=")
-		if !ok || org == "" {
-			return nil, fmt.Errorf("--org %q: write it like acme=write", flag)
-		}
-		scope, err := auth.ParseScope(text)
-		if err != nil {
-			return nil, fmt.Errorf("--org %q: %w", flag, err)
-		}
-		orgs[org] = scope
+// tokenOptions are the switches of `boxkiln token create`.
+type tokenOptions struct {
+	scope, user string
+	orgs        []string
+	expires     momentFlag
+	lifetime    durationFlag
+}
+
+// spec is the token that the switches describe.
+func (o *tokenOptions) spec(name string) (s auth.TokenSpec, err error) {
+	s = auth.TokenSpec{Name: name, User: o.user, Scope: auth.Scope(o.scope), Expires: o.expires.Time}
+	if o.lifetime.Duration > 0 {
+		s.Expires = now().Add(o.lifetime.Duration)
 	}
-	return orgs, nil
+	var bare bool
+	if s.Orgs, bare, err = parseOrgs(o.orgs, o.scope); err != nil {
+		return s, err
+	}
+	switch {
+	case bare:
+		s.Scope = "" // --scope is what it permits there
+	case o.scope == "" && len(o.orgs) == 0 && o.user == "":
+		s.Scope = auth.Read
+	}
+	return s, nil
+}
+
+// parseOrgs reads ORG=SCOPE, or ORG for the scope given, and tells whether there was one of these.
+func parseOrgs(flags []string, scope string) (orgs map[string]auth.Scope, bare bool, err error) {
+	orgs = map[string]auth.Scope{}
+	for _, flag := range flags {
+		org, text, own := strings.Cut(flag, "=")
+		if !own {
+			bare, text = true, scope
+		}
+		if org == "" || text == "" {
+			return nil, false, fmt.Errorf("--org %q: write it like --org acme=write, or add --scope", flag)
+		}
+		if orgs[org], err = auth.ParseScope(text); err != nil {
+			return nil, false, fmt.Errorf("--org %q: %w", flag, err)
+		}
+	}
+	return orgs, bare, nil
 }
 
 // permits says what a new token is good for.

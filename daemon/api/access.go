@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,20 +15,37 @@ import (
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
-// Access manages tokens, users and organisations.
-type Access interface {
+// Tokens manages tokens.
+type Tokens interface {
 	Issue(ctx context.Context, s auth.TokenSpec) (string, error)
 	List(ctx context.Context) ([]auth.Token, error)
+	// Revoke ends, for the principal in ctx, those that he may manage.
 	Revoke(ctx context.Context, nameOrID string) error
+}
+
+// Users manages users.
+type Users interface {
 	Users(ctx context.Context) ([]auth.User, error)
 	CreateUser(ctx context.Context, name, password string, scope auth.Scope) error
 	SetPassword(ctx context.Context, name, password string) error
 	RemoveUser(ctx context.Context, name string) error
+}
+
+// Orgs manages organisations and who may do what in them.
+type Orgs interface {
 	Orgs(ctx context.Context) ([]auth.Org, error)
 	CreateOrg(ctx context.Context, name string) error
 	RemoveOrg(ctx context.Context, name string) error
+	Members(ctx context.Context, org string) ([]auth.Member, error)
 	SetMember(ctx context.Context, org, user string, scope auth.Scope) error
 	RemoveMember(ctx context.Context, org, user string) error
+}
+
+// Access manages who may do what; *auth.Tokens does.
+type Access interface {
+	Tokens
+	Users
+	Orgs
 }
 
 // Audit is the record of who changed what.
@@ -37,23 +55,28 @@ type Audit interface {
 }
 
 func (s *Server) mountAccess(v1 *gin.RouterGroup) {
+	some := v1.Group("", needSomewhere(auth.Admin)) // the handlers look at where
+	some.POST("/tokens", s.createToken)
+	some.GET("/tokens", s.listTokens)
+	some.DELETE("/tokens/:name", s.change(func(c *gin.Context) error { return s.Tokens.Revoke(c.Request.Context(), c.Param("name")) }))
+	some.GET("/orgs", s.listOrgs)
+
+	in := v1.Group("/orgs/:org/members", needIn(auth.Admin))
+	in.GET("", s.listMembers)
+	in.PUT("/:user", s.setMember)
+	in.DELETE("/:user", s.change(func(c *gin.Context) error {
+		return s.Tokens.RemoveMember(c.Request.Context(), c.Param("org"), c.Param("user"))
+	}))
+
 	admin := v1.Group("", need(auth.Admin))
-	admin.POST("/tokens", s.createToken)
-	admin.GET("/tokens", s.listTokens)
-	admin.DELETE("/tokens/:name", s.change(func(c *gin.Context) error { return s.Tokens.Revoke(c.Request.Context(), c.Param("name")) }))
 	admin.POST("/users", s.createUser)
 	admin.GET("/users", s.listUsers)
 	admin.PUT("/users/:name/password", s.setPassword)
 	admin.DELETE("/users/:name", s.change(func(c *gin.Context) error { return s.Tokens.RemoveUser(c.Request.Context(), c.Param("name")) }))
 	admin.POST("/orgs", s.createOrg)
-	admin.GET("/orgs", s.listOrgs)
 	admin.DELETE("/orgs/:org", s.change(func(c *gin.Context) error { return s.Tokens.RemoveOrg(c.Request.Context(), c.Param("org")) }))
 	admin.GET("/audit", s.listAudit)
 	admin.GET("/audit/verify", s.verifyAudit)
-	v1.PUT("/orgs/:org/members/:user", needIn(auth.Admin), s.setMember)
-	v1.DELETE("/orgs/:org/members/:user", needIn(auth.Admin), s.change(func(c *gin.Context) error {
-		return s.Tokens.RemoveMember(c.Request.Context(), c.Param("org"), c.Param("user"))
-	}))
 }
 
 // change is a handler of what has no answer but that it is done.
@@ -76,6 +99,10 @@ func (s *Server) createToken(c *gin.Context) {
 	if req.Seconds > 0 {
 		spec.Expires = s.Now().Add(time.Duration(req.Seconds) * time.Second)
 	}
+	if who := principal(c); !who.MayIssue(spec) {
+		s.fail(c, wire.Errorf(wire.CodeForbidden, "the token %q may make tokens for the organisations alone that it administers: name them, and no scope beyond them and no other user", who.Name))
+		return
+	}
 	token, err := s.Tokens.Issue(c.Request.Context(), spec)
 	if err != nil {
 		s.fail(c, err)
@@ -90,6 +117,7 @@ func (s *Server) listTokens(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
+	tokens = slices.DeleteFunc(tokens, func(k auth.Token) bool { return !principal(c).MayManage(k) })
 	c.JSON(http.StatusOK, wire.TokenList{Tokens: tokens})
 }
 
@@ -142,7 +170,17 @@ func (s *Server) listOrgs(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
+	orgs = slices.DeleteFunc(orgs, func(o auth.Org) bool { return !principal(c).PermitsIn(o.Name, auth.Admin) })
 	c.JSON(http.StatusOK, wire.OrgList{Orgs: orgs})
+}
+
+func (s *Server) listMembers(c *gin.Context) {
+	members, err := s.Tokens.Members(c.Request.Context(), c.Param("org"))
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	c.JSON(http.StatusOK, wire.MemberList{Members: members})
 }
 
 func (s *Server) setMember(c *gin.Context) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/boxkiln/boxkiln/daemon/client"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/internal/audit"
 	"github.com/boxkiln/boxkiln/internal/auth"
@@ -98,5 +99,73 @@ func TestAudit(t *testing.T) {
 		if got := k.status(t, http.MethodGet, "/v1/audit?"+bad, admin); got != http.StatusBadRequest {
 			t.Errorf("%s: %d", bad, got)
 		}
+	}
+}
+
+// Who administers one organisation makes, sees and ends the tokens for it, and no others.
+func TestTokensOfAnOrganisationsAdmin(t *testing.T) {
+	t.Parallel()
+	k := newKiln(t)
+	ctx, a := t.Context(), k.local(t).Access()
+	issue := func(a client.Access, s auth.TokenSpec) string {
+		t.Helper()
+		token, err := a.Issue(ctx, s)
+		if err != nil {
+			t.Fatal(s.Name, err)
+		}
+		return token
+	}
+	for what, err := range map[string]error{"acme": a.CreateOrg(ctx, "acme"), "other": a.CreateOrg(ctx, "other"), "ada": a.CreateUser(ctx, "ada", "", "")} {
+		if err != nil {
+			t.Fatal(what, err)
+		}
+	}
+	if err := a.SetMember(ctx, "acme", "ada", auth.Admin); err != nil {
+		t.Fatal(err)
+	}
+	issue(a, auth.TokenSpec{Name: "ci", Scope: auth.Write})
+	issue(a, auth.TokenSpec{Name: "ci", Orgs: map[string]auth.Scope{"acme": auth.Read, "other": auth.Read}})
+	ada := k.remote(t, issue(a, auth.TokenSpec{Name: "laptop", User: "ada"})).Access()
+	made := k.remote(t, issue(ada, auth.TokenSpec{Name: "ci", Orgs: map[string]auth.Scope{"ACME": auth.Write}})).Access()
+
+	list, err := ada.List(ctx)
+	if err != nil || len(list) != 2 || list[0].Name != "ci" || list[1].Name != "laptop" {
+		t.Errorf("she sees %+v, %v", list, err)
+	}
+	orgs, err := ada.Orgs(ctx)
+	if err != nil || len(orgs) != 1 || orgs[0].Name != "acme" {
+		t.Errorf("she sees %+v, %v", orgs, err)
+	}
+	members, err := ada.Members(ctx, "Acme")
+	if err != nil || len(members) != 1 || members[0] != (auth.Member{User: "ada", Scope: auth.Admin}) {
+		t.Errorf("%+v, %v", members, err)
+	}
+	for what, s := range map[string]auth.TokenSpec{
+		"everywhere": {Name: "x", Scope: auth.Read}, "elsewhere": {Name: "x", Orgs: map[string]auth.Scope{"other": auth.Read}},
+		"all that she may": {Name: "x", User: "ada"}, "in another's name": {Name: "x", User: "bob", Orgs: map[string]auth.Scope{"acme": auth.Read}},
+	} {
+		if _, err := ada.Issue(ctx, s); code(t, err) != wire.CodeForbidden {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, membersErr := ada.Members(ctx, "other")
+	_, listErr := made.List(ctx)
+	for what, err := range map[string]error{"members elsewhere": membersErr, "a writer lists tokens": listErr} {
+		if code(t, err) != wire.CodeForbidden {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := ada.Revoke(ctx, "ci"); err != nil {
+		t.Fatal(err)
+	}
+	if err := ada.Revoke(ctx, "ci"); code(t, err) != wire.CodeNotFound {
+		t.Errorf("revoked twice: %v", err)
+	}
+	list, err = a.List(ctx)
+	if err != nil || len(list) != 4 || list[0].Revoked.IsZero() || !list[1].Revoked.IsZero() || !list[2].Revoked.IsZero() || !list[3].Revoked.IsZero() {
+		t.Errorf("only hers is revoked: %+v, %v", list, err)
+	}
+	if _, err := a.Members(ctx, "none"); code(t, err) != wire.CodeNotFound {
+		t.Errorf("the members of no organisation: %v", err)
 	}
 }

@@ -57,6 +57,7 @@ func peerIsUs(c *net.UnixConn) bool {
 func Guard(tokens Checker, sessions Sessions) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		shown := takeCredentials(c)
+		c.Request = c.Request.WithContext(auth.WithAddress(c.Request.Context(), clientAddress(c.Request)))
 		if principal(c).Known() { // by the socket, or by the signature of a URL
 			return
 		}
@@ -95,8 +96,9 @@ const (
 // out of it, so that it comes into no log, page or link.
 func takeCredentials(c *gin.Context) credentials {
 	inAddress := takeQueryToken(c)
-	if token, ok := strings.CutPrefix(c.GetHeader("Authorization"), "Bearer "); ok {
-		return credentials{token: token}
+	scheme, token, _ := strings.Cut(c.GetHeader("Authorization"), " ")
+	if strings.EqualFold(scheme, "Bearer") { // RFC 9110: a scheme has no case
+		return credentials{token: strings.TrimSpace(token)}
 	}
 	if user, password, ok := c.Request.BasicAuth(); ok {
 		if strings.HasPrefix(password, auth.Prefix) {
@@ -152,7 +154,7 @@ func deny(c *gin.Context, scope auth.Scope) {
 		e = coded(last.Err)
 	}
 	if e.Code == wire.CodeUnauthorized {
-		c.Header("WWW-Authenticate", `Bearer realm="boxkiln"`)
+		c.Writer.Header()["Www-Authenticate"] = []string{`Bearer realm="boxkiln"`, `Basic realm="boxkiln", charset="UTF-8"`}
 	}
 	c.AbortWithStatusJSON(wire.Status[e.Code], wire.ErrorReply{Error: e})
 }

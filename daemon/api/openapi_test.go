@@ -170,7 +170,7 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"UploadRequest": wire.UploadRequest{}, "Upload": wire.Upload{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
 		"UserRequest": wire.UserRequest{}, "PasswordRequest": wire.PasswordRequest{}, "UserList": wire.UserList{}, "User": auth.User{},
-		"OrgRequest": wire.OrgRequest{}, "OrgList": wire.OrgList{}, "Org": auth.Org{}, "Member": auth.Member{}, "MemberRequest": wire.MemberRequest{},
+		"OrgRequest": wire.OrgRequest{}, "OrgList": wire.OrgList{}, "MemberList": wire.MemberList{}, "Org": auth.Org{}, "Member": auth.Member{}, "MemberRequest": wire.MemberRequest{},
 		"AuditList": wire.AuditList{}, "AuditEntry": audit.Entry{}, "AuditReply": wire.AuditReply{},
 	} {
 		s, ok := d.Components.Schemas[name]

@@ -80,6 +80,13 @@ func (a Access) RemoveOrg(ctx context.Context, name string) error {
 	return a.c.call(ctx, http.MethodDelete, "/v1/orgs/"+url.PathEscape(name), nil, nil)
 }
 
+// Members lists who may do what in an organisation.
+func (a Access) Members(ctx context.Context, org string) ([]auth.Member, error) {
+	var reply wire.MemberList
+	err := a.c.call(ctx, http.MethodGet, "/v1/orgs/"+url.PathEscape(org)+"/members", nil, &reply)
+	return reply.Members, err
+}
+
 // SetMember says what a user may do in an organisation.
 func (a Access) SetMember(ctx context.Context, org, user string, scope auth.Scope) error {
 	return a.c.call(ctx, http.MethodPut, member(org, user), wire.MemberRequest{Scope: scope}, nil)

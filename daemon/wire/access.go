@@ -56,6 +56,11 @@ type MemberRequest struct {
 	Scope auth.Scope `json:"scope"`
 }
 
+// MemberList lists the members of an organisation by their names.
+type MemberList struct {
+	Members []auth.Member `json:"members"`
+}
+
 // AuditList is a page of the record of changes, newest first.
 type AuditList struct {
 	Entries []audit.Entry `json:"entries"`

@@ -153,7 +153,7 @@ func TestNamesAreTakenOnce(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, name := range []string{"", "a/b", "../x", "-x", "a b", "ü"} {
+	for _, name := range []string{"", "a/b", "../x", "-x", "a b", "ü", "API", "login"} {
 		if tokens.CreateUser(t.Context(), name, "", "") == nil || tokens.CreateOrg(t.Context(), name) == nil {
 			t.Errorf("%q is a name", name)
 		}

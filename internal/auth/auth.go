@@ -82,7 +82,8 @@ type Tokens struct {
 	db       *sqlitedb.DB
 	now      func() time.Time
 	recorder Recorder
-	failures Failures // of passwords, by the name of the user
+	failures Failures // of passwords
+	hashing  chan struct{}
 }
 
 // Recorder keeps the record of who changed what; see internal/audit.
@@ -95,17 +96,24 @@ func Open(ctx context.Context, db *sqlitedb.DB, now func() time.Time, recorder R
 	if err := sqlitedb.Migrate(ctx, db, migrations, "auth_version"); err != nil {
 		return nil, err
 	}
-	return &Tokens{db: db, now: now, recorder: recorder}, nil
+	return &Tokens{db: db, now: now, recorder: recorder, hashing: make(chan struct{}, hashers())}, nil
 }
 
 // change changes rows in one transaction, with a record of it.
 func (t *Tokens) change(ctx context.Context, action, subject, detail string, do func(*sql.Tx) error) error {
 	return t.db.Tx(ctx, func(tx *sql.Tx) error {
-		if err := do(tx); err != nil || t.recorder == nil {
+		if err := do(tx); err != nil {
 			return err
 		}
-		return t.recorder.Record(ctx, tx, action, subject, detail)
+		return t.record(ctx, tx, action, subject, detail)
 	})
+}
+
+func (t *Tokens) record(ctx context.Context, tx *sql.Tx, action, subject, detail string) error {
+	if t.recorder == nil {
+		return nil
+	}
+	return t.recorder.Record(ctx, tx, action, subject, detail)
 }
 
 // touchEvery keeps reads from becoming a write each: last_used is exact to a minute.
@@ -115,10 +123,14 @@ func (t *Tokens) touch(ctx context.Context, id int64, used, now string) error {
 	if used != "" && parse(now).Sub(parse(used)) < touchEvery {
 		return nil
 	}
-	return t.db.Tx(ctx, func(tx *sql.Tx) error {
+	err := t.db.Tx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE tokens SET last_used = ? WHERE id = ?`, now, id)
 		return err
 	})
+	if errors.Is(err, sqlitedb.ErrDiskFull) { // whoever comes to make room must not be kept out by it
+		return nil
+	}
+	return err
 }
 
 func hash(token string) string {

@@ -27,9 +27,13 @@ type failing struct {
 
 // Wait is how long nobody may try again under a key.
 func (f *Failures) Wait(key string, now time.Time) time.Duration {
+	return f.wait(key, FailuresAllowed, now)
+}
+
+func (f *Failures) wait(key string, allowed int, now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if known := f.byKey[f.key(key)]; known.count >= FailuresAllowed {
+	if known := f.byKey[f.key(key)]; known.count >= allowed {
 		return max(0, known.until.Sub(now))
 	}
 	return 0

@@ -120,10 +120,10 @@ func (t *Tokens) First(ctx context.Context) (token string, err error) {
 			return err
 		}
 		token = random()
-		if _, err := t.insertToken(ctx, tx, s, token); err != nil || t.recorder == nil {
+		if _, err := t.insertToken(ctx, tx, s, token); err != nil {
 			return err
 		}
-		return t.recorder.Record(ctx, tx, "token.create", s.Name, s.detail())
+		return t.record(ctx, tx, "token.create", s.Name, s.detail())
 	})
 	return token, err
 }
@@ -163,8 +163,13 @@ func grants(list string) map[string]Scope {
 	return out
 }
 
-// Revoke ends all tokens of a name, or the one with that id. It is an error if there is none left to revoke.
+// Revoke ends all tokens of a name, or the one with that id; of whoever is in ctx and no administrator, those alone that he may
+// manage. It is an error if there is none left to revoke.
 func (t *Tokens) Revoke(ctx context.Context, nameOrID string) error {
+	who := PrincipalFrom(ctx)
+	if who.Known() && !who.Scope.Permits(Admin) {
+		return t.revokeManaged(ctx, who, nameOrID)
+	}
 	return t.revoke(ctx, nameOrID, `(name = ?2 OR CAST(id AS TEXT) = ?2)`, nameOrID)
 }
 
@@ -189,6 +194,10 @@ func (t *Tokens) revoke(ctx context.Context, subject, which string, arg any) err
 		if n, err := res.RowsAffected(); err != nil || n > 0 {
 			return err
 		}
-		return fmt.Errorf("%w: %q; `boxkiln token ls` shows them", ErrNoToken, subject)
+		return noToken(subject)
 	})
+}
+
+func noToken(nameOrID string) error {
+	return fmt.Errorf("%w: %q; `boxkiln token ls` shows them", ErrNoToken, nameOrID)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -39,13 +40,29 @@ func (t *Tokens) insertOrg(ctx context.Context, tx *sql.Tx, name string) error {
 	return err
 }
 
-// RemoveOrg removes an organisation and its members; its boxes stay, and are open to those who may do what they want everywhere.
-// It returns ErrNoOrg.
+// RemoveOrg removes an organisation, its members, and what tokens permit in it; its boxes stay, and are open to those who may do
+// what they want everywhere. It returns ErrNoOrg.
 func (t *Tokens) RemoveOrg(ctx context.Context, name string) error {
 	return t.change(ctx, "org.remove", name, "", func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `DELETE FROM orgs WHERE name = ?`, name)
-		return one(res, err, fmt.Errorf("%q: %w", name, ErrNoOrg))
+		if err := one(res, err, fmt.Errorf("%q: %w", name, ErrNoOrg)); err != nil {
+			return err
+		}
+		return t.dropGrants(ctx, tx, name)
 	})
+}
+
+// dropGrants ends what tokens permit in an organisation that goes, or whoever makes one of that name later would have let them
+// in. A token that permits nothing else is revoked: one of a user that names no organisation would permit all that he may do.
+func (t *Tokens) dropGrants(ctx context.Context, tx *sql.Tx, org string) error {
+	_, err := tx.ExecContext(ctx, `UPDATE tokens SET revoked = ?1 WHERE revoked = '' AND scope = ''
+		AND id IN (SELECT token_id FROM token_orgs WHERE org = ?2)
+		AND id NOT IN (SELECT token_id FROM token_orgs WHERE org <> ?2)`, stamp(t.now()), org)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM token_orgs WHERE org = ?`, org)
+	return err
 }
 
 // one makes sure that a statement changed a row.
@@ -77,10 +94,31 @@ func (t *Tokens) EnsureOrg(ctx context.Context, tx *sql.Tx, name string) error {
 	if !errors.Is(err, ErrNoOrg) || who.Known() && !who.Scope.Permits(Admin) {
 		return err
 	}
-	if err := t.insertOrg(ctx, tx, name); err != nil || t.recorder == nil {
+	if err := t.insertOrg(ctx, tx, name); err != nil {
 		return err
 	}
-	return t.recorder.Record(ctx, tx, "org.create", name, "by its first box")
+	return t.record(ctx, tx, "org.create", name, "by its first box")
+}
+
+// Adopt makes the organisations that own boxes and are not known yet: those of boxes from before there were organisations.
+func (t *Tokens) Adopt(ctx context.Context, names []string) error {
+	return t.db.Tx(ctx, func(tx *sql.Tx) error {
+		for _, name := range names {
+			if err := needOrg(ctx, tx, name); !errors.Is(err, ErrNoOrg) {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			if err := t.insertOrg(ctx, tx, name); err != nil {
+				return err
+			}
+			if err := t.record(ctx, tx, "org.create", name, "for the boxes that it has"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // SetMember says what a user may do in an organisation. It returns ErrNoOrg and ErrNoUser.
@@ -109,6 +147,20 @@ func (t *Tokens) RemoveMember(ctx context.Context, org, user string) error {
 		res, err := tx.ExecContext(ctx, `DELETE FROM members WHERE org = ? AND user_id = ?`, org, u.id)
 		return one(res, err, fmt.Errorf("%q is no member of %q: %w", user, org, ErrNoUser))
 	})
+}
+
+// Members lists who may do what in an organisation, by the names of users. It returns ErrNoOrg.
+func (t *Tokens) Members(ctx context.Context, org string) ([]Member, error) {
+	all, err := t.Orgs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range all {
+		if strings.EqualFold(o.Name, org) {
+			return o.Members, nil
+		}
+	}
+	return nil, fmt.Errorf("%q: %w", org, ErrNoOrg)
 }
 
 // Orgs lists the organisations by their names, with their members.

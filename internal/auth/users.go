@@ -5,11 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/boxkiln/boxkiln/internal/orgname"
 )
 
 var (
@@ -30,12 +31,9 @@ type User struct {
 	Created  time.Time        `json:"created"`
 }
 
-// accountName is the grammar of an organisation in a box's name, of which a user's name is one.
-var accountName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
-
 func checkName(name string) error {
-	if !accountName.MatchString(name) {
-		return invalid("%q: a name is 1 to 128 letters, digits, dots, dashes and underscores and begins with a letter or digit", name)
+	if err := orgname.Check(name); err != nil {
+		return invalid("%v", err)
 	}
 	return nil
 }
@@ -101,7 +99,7 @@ func (t *Tokens) RemoveUser(ctx context.Context, name string) error {
 		}
 		_, tokensErr := tx.ExecContext(ctx, `UPDATE tokens SET revoked = ? WHERE user_id = ? AND revoked = ''`, stamp(t.now()), u.id)
 		_, err = tx.ExecContext(ctx, `DELETE FROM users WHERE id = ?`, u.id)
-		return errors.Join(tokensErr, err)
+		return errors.Join(tokensErr, err, t.dropGrants(ctx, tx, u.name))
 	})
 }
 
@@ -197,28 +195,4 @@ func (t *Tokens) CheckPassword(ctx context.Context, login, password string) (Pri
 		return Principal{}, err
 	}
 	return t.find(ctx, which, u.id)
-}
-
-// nobody is the hash that is compared for users who are not known or have no password, so that those take no less time.
-var nobody, _ = bcrypt.GenerateFromPassword([]byte("nobody's password"), bcrypt.DefaultCost)
-
-func (t *Tokens) verify(ctx context.Context, login, password string) (userRow, error) {
-	key := strings.ToLower(login)
-	if t.failures.Wait(key, t.now()) > 0 {
-		return userRow{}, ErrRefused
-	}
-	u, err := userByName(ctx, t.db.R, login)
-	if err != nil && !errors.Is(err, ErrNoUser) {
-		return userRow{}, err
-	}
-	known := []byte(u.password)
-	if len(known) == 0 {
-		known = nobody
-	}
-	// What is longer than bcrypt takes is nobody's password.
-	if bcrypt.CompareHashAndPassword(known, []byte(password)) != nil || u.password == "" {
-		t.failures.Count(key, t.now())
-		return userRow{}, ErrRefused
-	}
-	return u, nil
 }

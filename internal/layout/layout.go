@@ -9,6 +9,7 @@
 //	DATA/daemon.sock            where its clients find it
 //	DATA/key                    seals secrets at rest
 //	DATA/minisign.key           signs the boxes of our own builds
+//	DATA/first-token            of the first administrator, until somebody takes it
 //	DATA/inputs/                files that templates name, by digest
 //	DATA/media/                 downloaded installation media
 //	DATA/blobs/                 files of boxes, by digest
@@ -105,6 +106,9 @@ func (d Dir) BlobPlace() string { return d.join("blobs.url") }
 
 // Key is the key that seals secrets at rest.
 func (d Dir) Key() string { return d.join("key") }
+
+// FirstToken is where the token of the first administrator is left when nobody was there to read it, mode [SecretMode].
+func (d Dir) FirstToken() string { return d.join("first-token") }
 
 // SigningKey is the secret key that signs boxes, in minisign's own format, mode [SecretMode].
 func (d Dir) SigningKey() string { return d.join("minisign.key") }

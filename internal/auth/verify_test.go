@@ -1,0 +1,109 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func from(t *testing.T, addr string) context.Context {
+	t.Helper()
+	return WithAddress(context.WithoutCancel(t.Context()), netip.MustParseAddr(addr))
+}
+
+// Who guesses from elsewhere does not lock a user out, and gets no further himself.
+func TestGuessersLockOutThemselves(t *testing.T) {
+	t.Parallel()
+	tokens, _ := access(t)
+	thief := from(t, "192.0.2.66")
+	for i := range FailuresAllowed {
+		if _, err := tokens.Login(thief, "ada", fmt.Sprint("guess ", i), ""); !errors.Is(err, ErrRefused) || errors.Is(err, ErrThrottled) {
+			t.Errorf("guess %d: %v", i, err)
+		}
+	}
+	if _, err := tokens.Login(thief, "ada", "correct horse", ""); !errors.Is(err, ErrThrottled) || !errors.Is(err, ErrRefused) {
+		t.Errorf("after %d guesses: %v", FailuresAllowed, err)
+	}
+	if _, err := tokens.Login(from(t, "192.0.2.1"), "ada", "correct horse", ""); err != nil {
+		t.Errorf("ada at home: %v", err)
+	}
+}
+
+func TestAddressesAreLimitedOverNames(t *testing.T) {
+	t.Parallel()
+	tokens, now := access(t)
+	for i := range failuresOfAddress {
+		tokens.tries(from(t, "2001:db8:1:2::"+fmt.Sprint(i)), fmt.Sprint("user", i)).count(&tokens.failures, *now)
+	}
+	if _, err := tokens.Login(from(t, "2001:db8:1:2:ffff::1"), "ada", "correct horse", ""); !errors.Is(err, ErrThrottled) {
+		t.Errorf("another address of the same network: %v", err)
+	}
+	if _, err := tokens.Login(from(t, "2001:db8:1:3::1"), "ada", "correct horse", ""); err != nil {
+		t.Errorf("the network beside it: %v", err)
+	}
+}
+
+func TestNamesAreLimitedOverAddresses(t *testing.T) {
+	t.Parallel()
+	tokens, now := access(t)
+	for i := range failuresOfName {
+		tokens.tries(from(t, fmt.Sprint("198.51.100.", i)), "Ada").count(&tokens.failures, *now)
+	}
+	if _, err := tokens.Login(from(t, "192.0.2.1"), "ada", "correct horse", ""); !errors.Is(err, ErrThrottled) {
+		t.Errorf("after guesses from everywhere: %v", err)
+	}
+}
+
+// Guesses that come together are no more than guesses one by one.
+func TestGuessesTogether(t *testing.T) {
+	t.Parallel()
+	tokens, _ := access(t)
+	ctx := from(t, "192.0.2.66")
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	looked := 0
+	for i := range 4 * FailuresAllowed {
+		wg.Go(func() {
+			_, err := tokens.Login(ctx, "ada", fmt.Sprint("guess ", i), "")
+			mu.Lock()
+			defer mu.Unlock()
+			if !errors.Is(err, ErrThrottled) {
+				looked++
+			}
+		})
+	}
+	wg.Wait()
+	if most := FailuresAllowed + hashers() - 1; looked < FailuresAllowed || looked > most {
+		t.Errorf("%d passwords were looked at, want %d to %d", looked, FailuresAllowed, most)
+	}
+}
+
+func TestVerifyEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	tokens, _ := access(t)
+	for range cap(tokens.hashing) {
+		tokens.hashing <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := tokens.Login(ctx, "ada", "correct horse", ""); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestLongNamesTakeLittleMemory(t *testing.T) {
+	t.Parallel()
+	tokens, _ := access(t)
+	if _, err := tokens.Login(t.Context(), strings.Repeat("ü", 1<<16), "x", ""); !errors.Is(err, ErrRefused) {
+		t.Error(err)
+	}
+	for key := range tokens.failures.byKey {
+		if len(key) > 2*longestName {
+			t.Errorf("a key of %d bytes is kept", len(key))
+		}
+	}
+}
