@@ -17,6 +17,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/internal/layout"
+	"github.com/boxkiln/boxkiln/internal/sendfile"
 )
 
 // server is one listener with its HTTP server.
@@ -79,7 +80,7 @@ func (d *Daemon) listen() ([]server, error) {
 	}
 	// A page of another site must not make the browser of an admin change anything here.
 	guarded := api.CheckHost(d.cfg.BaseURL.Host(), http.NewCrossOriginProtection().Handler(handler))
-	return append(servers, server{newServer(guarded, d.cfg.Log), tcp}), nil
+	return append(servers, server{newServer(guarded, d.cfg.Log), sendfile.Listener(tcp)}), nil
 }
 
 func newServer(h http.Handler, log *slog.Logger) *http.Server {
