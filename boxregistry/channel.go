@@ -1,7 +1,6 @@
 package boxregistry
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -29,10 +28,15 @@ func ParseChannel(s string) (Channel, error) {
 	return Channel(s), nil
 }
 
-// ParseFollowed reads what a client writes as config.vm.box: "org/box" follows the stable channel, "org/box@candidate"
+// channelMark stands between a box and a channel in what a client writes. It can be no other: with "@" anywhere in a URL
+// Vagrant crashes (lib/vagrant/util/credential_scrubber.rb looks for a password), ":" is none for QEMU and Windows, and
+// "+" is a blank in some places. A tilde is never escaped in URLs.
+const channelMark = "~"
+
+// ParseFollowed reads what a client writes as config.vm.box: "org/box" follows the stable channel, "org/box~candidate"
 // that one. The error is an *InvalidNameError.
 func ParseFollowed(s string) (Name, Channel, error) {
-	text, suffix, found := strings.Cut(s, "@")
+	text, suffix, found := strings.Cut(s, channelMark)
 	name, err := ParseName(text)
 	if err != nil || !found {
 		return name, Stable, err
@@ -46,7 +50,7 @@ func (n Name) Followed(c Channel) string {
 	if c == Stable || c == "" {
 		return n.String()
 	}
-	return fmt.Sprintf("%s@%s", n, c)
+	return n.String() + channelMark + string(c)
 }
 
 // ChannelsOf is every channel that a version of the box is in, sorted.

@@ -23,8 +23,12 @@ var (
 	ErrDeleted = errors.New("it was deleted and can still be restored")
 	// ErrChecksum says that bytes are not those that their maker announced.
 	ErrChecksum = errors.New("other bytes than their maker announced")
+	// ErrBusy says that somebody else is sending the same file just now.
+	ErrBusy = errors.New("another upload of it runs")
 	// ErrLastChannel says that a released version is always in a channel; who wants to hide it revokes it.
 	ErrLastChannel = errors.New("a released version stays in its last channel; revoke it to hide it")
+	// ErrTooLarge says that a box is larger than this registry takes.
+	ErrTooLarge = errors.New("larger than this registry takes")
 )
 
 // InvalidNameError says that a name, version or requirement is written in a way that Vagrant could not use.

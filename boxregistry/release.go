@@ -101,6 +101,27 @@ type Publication struct {
 	File               File   // Digest and Size must be those of a stored blob; Published and Smoke are ignored
 	Replace            bool   // put the file in the place of another one in a draft
 	Private            bool   // of a new box; ignored when the box exists
+	// Over, with Replace, is the only file that may be replaced; empty for any.
+	Over blob.Digest
+	// DeclaredAs is the architecture under which the file was declared, when the bytes turned out to be for another one:
+	// the declaration becomes the file. Empty when it is the same.
+	DeclaredAs Architecture
+}
+
+// Upload is the door that stands open for the bytes of one file.
+type Upload struct {
+	// Key is what the client has to know: of a resumable upload its id, of others the SHA-256 of their secret.
+	Key       string
+	Resumable bool
+	// Publication is what becomes of the bytes. File.Digest and File.Size are those announced; empty and 0 when nothing was.
+	Publication
+	Received int64       // bytes that have come and are on the disk, of a resumable upload
+	Hash     []byte      // state of the SHA-256 of those
+	Came     blob.Digest // what was published at the end; empty before
+	By       string      // who began it: the name of the token
+	ByUser   string      // and of its user
+	Created  time.Time
+	Expires  time.Time
 }
 
 // Summary is one line in a list of boxes.

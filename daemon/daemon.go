@@ -20,7 +20,10 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
+	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
+	"github.com/boxkiln/boxkiln/boxregistry/upload"
+	"github.com/boxkiln/boxkiln/boxregistry/vagrantapi"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
@@ -29,6 +32,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/steps"
 	"github.com/boxkiln/boxkiln/daemon/store"
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/audit"
 	"github.com/boxkiln/boxkiln/internal/auth"
 	"github.com/boxkiln/boxkiln/internal/fsx"
 	"github.com/boxkiln/boxkiln/internal/layout"
@@ -45,6 +49,10 @@ type Config struct {
 	BaseURL boxregistry.BaseURL
 	// InsecureHTTP permits a Listen address that is not loopback: there is no TLS of our own.
 	InsecureHTTP bool
+	// Private hides boxes, pages and everything else from those who show neither a token nor a session.
+	Private bool
+	// NoAutoCreate keeps Packer from making the boxes that it asks for; see vagrantapi.Options.
+	NoAutoCreate bool
 	// Blobs opens the store of the files of boxes for the installation with this id; nil for the data directory's own.
 	Blobs func(ctx context.Context, install string) (blob.Store, error)
 	// RedirectDownloads sends clients to where the files are, if Blobs can be linked to, and else all bytes go through here.
@@ -53,7 +61,12 @@ type Config struct {
 	SocketGroup string
 	Budget      queue.Budget
 	Checkpoints CheckpointLimits
-	Parts       build.Parts
+	Mirror      MirrorConfig
+	// PurgeAfter is how long what was deleted can be restored; 0 for DefaultPurgeAfter.
+	PurgeAfter time.Duration
+	// Uploads are the limits of box files that come from outside.
+	Uploads upload.Limits
+	Parts   build.Parts
 	// Drivers makes the drivers, once the id of this installation is known.
 	Drivers func(install string) map[string]hypervisor.Driver
 	Version string
@@ -61,6 +74,9 @@ type Config struct {
 	Now     func() time.Time // nil for time.Now
 	// Ready is called with the TCP address once requests are answered; it may be nil.
 	Ready func(addr string)
+	// FirstToken is told the token of the first administrator, which is made when there was never a token or a user, and is
+	// shown nowhere else. With nil none is made.
+	FirstToken func(token string)
 }
 
 // CheckpointLimits say how much is kept for later builds, and for how long. Zero values choose the defaults.
@@ -76,8 +92,13 @@ type Daemon struct {
 	cfg      Config
 	lock     *dataLock
 	db       *sqlitedb.DB
+	audit    *audit.Log
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
+	vagrant  *vagrantapi.API
+	signer   *signing.Key
+	moveIn   moveIn
+	uploads  *upload.Receiver
 	media    *iso.Cache
 	builds   *Builds
 	kept     *checkpoint.Store
@@ -116,7 +137,10 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.tokens, err = auth.Open(ctx, d.db, d.cfg.Now); err != nil {
+	if d.audit, err = audit.Open(ctx, d.db, d.cfg.Now); err != nil {
+		return err
+	}
+	if d.tokens, err = auth.Open(ctx, d.db, d.cfg.Now, d.audit); err != nil {
 		return err
 	}
 	install, err := st.InstallID(ctx)
@@ -127,7 +151,18 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.registry, err = boxstore.New(ctx, d.db, blobs, nil); err != nil {
+	if d.registry, err = boxstore.New(ctx, d.db, blobs, d.audit); err != nil {
+		return err
+	}
+	d.registry.AskOrgs(d.tokens)
+	if err := d.openMoveIn(); err != nil {
+		return err
+	}
+	d.uploads, err = upload.New(upload.Config{
+		Registry: d.registry, Rows: d.registry, Blobs: blobs, Dir: data.Uploads(), Limits: d.cfg.Uploads,
+		Free: func() (int64, error) { return fsx.Free(data.Uploads()) }, Now: d.cfg.Now, Log: d.cfg.Log,
+	})
+	if err != nil {
 		return err
 	}
 	if d.media, err = iso.NewCache(iso.Config{Dir: data.Media()}); err != nil {
@@ -150,6 +185,9 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) 
 	if err != nil {
 		return err
 	}
+	if d.signer, err = signing.Load(data.SigningKey()); err != nil {
+		return err
+	}
 	if err := fsx.Sweep(data.Inputs()); err != nil {
 		return err
 	}
@@ -163,6 +201,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) 
 	d.drivers = d.cfg.Drivers(install)
 	door := &gate{store: st, published: map[build.ID]bool{}}
 	set := &steps.Set{Media: d.media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now,
+		Signer: d.signer, History: st, Version: d.cfg.Version,
 		Checkpoints: d.kept, SecretKey: vault.fingerprints, MaxAge: limits.MaxAge}
 	d.explain = explainer{set, d.drivers}
 	d.builds = &Builds{
@@ -240,23 +279,46 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.queue.Run(queueCtx) })
 	g.Go(func() error { return d.upkeep(gctx) })
+	g.Go(func() error { return d.vagrant.Run(gctx) })
 	for _, s := range servers {
 		g.Go(s.serve)
 	}
 	g.Go(func() error {
 		<-gctx.Done()
 		stopQueue()
+		d.moveIn.close()
 		d.queue.Stopped() // clients see the end of their builds before the door closes
 		return shutAll(servers)
 	})
+	if err := d.firstToken(ctx); err != nil {
+		d.cfg.Log.Error("the token of the first administrator could not be made; `boxkiln token create` makes one", "err", err)
+	}
 	if d.cfg.Ready != nil {
 		d.cfg.Ready(tcpAddress(servers))
 	}
-	return g.Wait()
+	return errors.Join(g.Wait(), d.vagrant.Flush(context.WithoutCancel(ctx)))
 }
 
-// Retire waits until no build runs and none waits, and then takes no more: the daemon can end without losing one.
-func (d *Daemon) Retire(ctx context.Context) error { return d.builds.retire(ctx) }
+// firstToken makes the token of the first administrator; over the socket alone nobody needs one.
+func (d *Daemon) firstToken(ctx context.Context) error {
+	if d.cfg.FirstToken == nil || d.cfg.Listen == "" {
+		return nil
+	}
+	token, err := d.tokens.First(ctx)
+	if err == nil && token != "" {
+		d.cfg.FirstToken(token)
+	}
+	return err
+}
+
+// Retire waits until no build and no import runs and none waits, and then takes no more: the daemon can end without losing
+// one.
+func (d *Daemon) Retire(ctx context.Context) error {
+	if err := d.moveIn.imports.Retire(ctx); err != nil {
+		return err
+	}
+	return d.builds.retire(ctx)
+}
 
 // settleTime bounds how long a daemon that ends waits for the checkpoints of its last builds.
 const settleTime = time.Minute
@@ -264,6 +326,7 @@ const settleTime = time.Minute
 // Close gives the data directory back.
 func (d *Daemon) Close() error {
 	var errs error
+	d.moveIn.close()
 	if d.kept != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 		errs = d.kept.Settle(ctx)
@@ -273,6 +336,9 @@ func (d *Daemon) Close() error {
 		if c, ok := driver.(interface{ Close() error }); ok {
 			errs = errors.Join(errs, c.Close())
 		}
+	}
+	if d.uploads != nil {
+		errs = errors.Join(errs, d.uploads.Close())
 	}
 	if d.db != nil {
 		errs = errors.Join(errs, d.db.Close())

@@ -24,7 +24,8 @@ import (
 // pages makes the web pages over this daemon's boxes and builds.
 func (d *Daemon) pages() (*web.Site, error) {
 	builds := shownBuilds{d.builds}
-	from := web.Sources{Boxes: d.registry, Builds: builds, Window: shownWindow{d.builds}, Control: builds, Tokens: d.tokens}
+	from := web.Sources{Boxes: d.registry, Makers: d.registry, Versions: d.registry, Uploader: d.uploads, Known: d.registry,
+		Builds: builds, Window: shownWindow{d.builds}, Control: builds, Tokens: d.tokens}
 	return web.New(from, web.Options{BaseURL: d.cfg.BaseURL, Version: d.cfg.Version, Logger: d.cfg.Log})
 }
 

@@ -13,11 +13,13 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/vagrantapi"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/internal/layout"
 	"github.com/boxkiln/boxkiln/internal/sendfile"
+	"github.com/boxkiln/boxkiln/web"
 )
 
 // server is one listener with its HTTP server.
@@ -145,21 +147,55 @@ func (d *Daemon) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry := vagrantapi.Options{BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log}
-	if d.cfg.RedirectDownloads {
-		registry.Links = d.registry
-	}
+	d.vagrant = d.vagrantAPI(pages)
 	door := api.Door{
-		Tokens: d.tokens,
+		Tokens: d.tokens, Sessions: pages, Private: d.cfg.Private,
 		API: &api.Server{
-			Builds: d.builds, Inputs: d.builds.inputs, Tokens: d.tokens, Resumer: d.builds, Explainer: d.explain, Checkpoints: d.kept, BoxStore: d.registry, Window: d.builds, Log: d.cfg.Log, Now: d.cfg.Now,
-			Info: wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
+			Builds:      d.builds,
+			Inputs:      d.builds.inputs,
+			Tokens:      d.tokens,
+			Audit:       d.audit,
+			Resumer:     d.builds,
+			Explainer:   d.explain,
+			Checkpoints: d.kept,
+			BoxStore:    d.registry,
+			Installed:   d.registry,
+			Registry:    d.registry,
+			Uploads:     d.uploads,
+			Window:      d.builds,
+			Imports:     d.moveIn.imports,
+			Log:         d.cfg.Log,
+			Now:         d.cfg.Now,
+			Info:        wire.Info{Version: d.cfg.Version, Data: d.cfg.Data.Path()},
 		},
 		Others: []api.Routes{
 			pages,
-			vagrantapi.New(d.registry, registry),
+			api.Beside{Known: d.registry, Key: d.signer.Public(), Log: d.cfg.Log},
+			d.vagrant,
 		},
 		NotFound: pages.NotFound,
 	}
-	return vagrantapi.CollapseSlashes(door.Handler()), nil
+	if d.moveIn.mirror != nil {
+		door.First = d.moveIn.mirror.Serve
+	}
+	return vagrantapi.CollapseSlashes(d.vagrant.Signed(door.Handler())), nil
+}
+
+// vagrantAPI is the registry as the clients of Vagrant Cloud know it.
+func (d *Daemon) vagrantAPI(pages *web.Site) *vagrantapi.API {
+	o := vagrantapi.Options{
+		BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log, Now: d.cfg.Now,
+		Accounts: d.tokens, Principals: d.tokens, Editor: d.registry, Uploads: d.uploads, Downloads: d.registry, Revision: d.revision,
+		SignKey: d.builds.vault.links, NoAutoCreate: d.cfg.NoAutoCreate,
+	}
+	if d.cfg.RedirectDownloads {
+		o.Links = d.registry
+	}
+	return vagrantapi.New(d.boxes(), o)
+}
+
+// revision is that of a box; there is none for those that other registries may change.
+func (d *Daemon) revision(name boxregistry.Name) (revision uint64, keep bool) {
+	mirror := d.moveIn.mirror
+	return d.registry.Revision(), mirror == nil || !mirror.Mirrors(name.Org())
 }

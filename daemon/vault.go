@@ -21,6 +21,8 @@ type vault struct {
 	aead cipher.AEAD
 	// fingerprints is the key under which secrets enter fingerprints.
 	fingerprints []byte
+	// links is the key under which URLs of private boxes are signed.
+	links []byte
 }
 
 const keySize = 32
@@ -47,8 +49,12 @@ func openVault(path string) (*vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	derived, err := hkdf.Key(sha256.New, key, nil, "boxkiln fingerprints", keySize)
-	return &vault{aead, derived}, err
+	fingerprints, err := hkdf.Key(sha256.New, key, nil, "boxkiln fingerprints", keySize)
+	if err != nil {
+		return nil, err
+	}
+	links, err := hkdf.Key(sha256.New, key, nil, "boxkiln download links", keySize)
+	return &vault{aead, fingerprints, links}, err
 }
 
 // seal makes bytes unreadable without the key.

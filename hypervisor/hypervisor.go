@@ -216,6 +216,8 @@ type ExportOptions struct {
 	Compress bool   // compressed clusters (qemu-img convert -c)
 	// KeepHoles skips the rewrite that drops unused clusters (Packer's skip_compaction).
 	SkipCompaction bool
+	// Volatile says that the caller syncs the files that it keeps.
+	Volatile bool
 	// Name is the base name of the files: Name, Name-1, Name-2 ... as Packer's qemu builder names them.
 	Name     string
 	Progress func(done, total int64) // may be nil
@@ -243,6 +245,15 @@ type File struct {
 	Size        int64  `json:"size"`
 	VirtualSize int64  `json:"virtual_size,omitempty"` // of a disk, bytes
 	SHA256      string `json:"sha256,omitempty"`
+	// Box is what the packer knows of a box that it made, whose SHA256 it told too: true of those bytes and no others.
+	Box *Box `json:"box,omitempty"`
+}
+
+// Box describes a Vagrant box.
+type Box struct {
+	Provider     string `json:"provider"`
+	Architecture string `json:"architecture,omitempty"`
+	Unpacked     int64  `json:"unpacked"` // bytes of its entries
 }
 
 // Name is the file as its user knows it: Dest, or else Path.

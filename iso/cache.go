@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/boxkiln/boxkiln/internal/fsx"
+	"github.com/boxkiln/boxkiln/internal/netx"
 )
 
 // Source is a medium as a template names it.
@@ -108,17 +111,12 @@ func NewCache(cfg Config) (*Cache, error) {
 		cfg.Now = time.Now
 	}
 	if cfg.Backoff == nil {
-		cfg.Backoff = backoff
+		cfg.Backoff = netx.Backoff
 	}
 	if cfg.Free == nil {
-		cfg.Free = freeSpace
+		cfg.Free = fsx.Free
 	}
 	return &Cache{cfg: cfg, seals: sealer{dir: filepath.Join(dir, "seals"), now: cfg.Now}}, nil
-}
-
-// backoff doubles from half a second up to ten.
-func backoff(attempt int) time.Duration {
-	return min(500*time.Millisecond<<min(attempt, 10), 10*time.Second)
 }
 
 // Fetch makes the medium available on this machine and verifies it. The URLs are tried in order; if all fail, their

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/boxkiln/boxkiln/internal/fsx"
+	"github.com/boxkiln/boxkiln/internal/netx"
 )
 
 // errNotModified says that the server still has the version we keep.
@@ -146,7 +147,7 @@ func (d *download) receive(ctx context.Context, resp *http.Response, offset int6
 	case http.StatusNotModified:
 		return errNotModified
 	case http.StatusPartialContent:
-		start, total, err := parseContentRange(resp.Header.Get("Content-Range"))
+		start, total, err := netx.RestOfFile(resp.Header.Get("Content-Range"))
 		if err != nil || start != offset || (state.Size > 0 && total != state.Size) {
 			return errors.Join(fmt.Errorf("the server sent another range than asked for"), d.truncate())
 		}
@@ -200,7 +201,7 @@ func (d *download) copy(ctx context.Context, body io.Reader, offset int64, state
 		// Everything else on this disk fails too until there is space again: give ours back.
 		return errors.Join(d.diskError(err, state.Size-d.summed), d.truncate())
 	case err != nil:
-		return fmt.Errorf("after %d bytes: %w", d.summed, withoutURL(err))
+		return fmt.Errorf("after %d bytes: %w", d.summed, netx.WithoutURL(err))
 	case state.Size > 0 && d.summed != state.Size:
 		return fmt.Errorf("the server sent %d of %d bytes", d.summed, state.Size)
 	}
@@ -286,16 +287,4 @@ func removePartial(path string) error {
 		err = errors.Join(err, stateErr)
 	}
 	return err
-}
-
-// parseContentRange reads "bytes 5-9/10" of a 206 answer; the end must be the end of the file.
-func parseContentRange(s string) (start, total int64, err error) {
-	var end int64
-	if _, err := fmt.Sscanf(s, "bytes %d-%d/%d", &start, &end, &total); err != nil {
-		return 0, 0, fmt.Errorf("content-range %q: %w", s, err)
-	}
-	if start < 0 || end != total-1 || start > end {
-		return 0, 0, fmt.Errorf("content-range %q is not the rest of the file", s)
-	}
-	return start, total, nil
 }

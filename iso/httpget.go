@@ -5,12 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
+
+	"github.com/boxkiln/boxkiln/internal/netx"
 )
 
 // errStalled ends a request whose server has fallen silent.
@@ -27,13 +27,7 @@ func (e *statusError) Error() string {
 }
 
 // temporary tells the answers that may be another one soon.
-func (e *statusError) temporary() bool {
-	switch e.code {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusRequestedRangeNotSatisfiable:
-		return true
-	}
-	return e.code >= 500 && e.code != http.StatusNotImplemented
-}
+func (e *statusError) temporary() bool { return netx.TemporaryStatus(e.code) }
 
 // get sends one request and hands its answer to use. A server that sends nothing for the stall time-out, before or
 // within its answer, ends it with errStalled.
@@ -44,7 +38,7 @@ func (c *Cache) get(ctx context.Context, loc location, header http.Header, use f
 	defer watchdog.Stop()
 	err := c.roundTrip(reqCtx, loc, header, func(resp *http.Response) error {
 		watchdog.Stop()
-		resp.Body = &watched{ReadCloser: resp.Body, watchdog: watchdog, stall: c.cfg.Stall}
+		resp.Body = netx.Watch(resp.Body, watchdog, c.cfg.Stall)
 		return use(resp)
 	})
 	switch {
@@ -61,7 +55,7 @@ func (c *Cache) get(ctx context.Context, loc location, header http.Header, use f
 func (c *Cache) roundTrip(ctx context.Context, loc location, header http.Header, use func(*http.Response) error) (err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, loc.url.String(), nil)
 	if err != nil {
-		return withoutURL(err)
+		return netx.WithoutURL(err)
 	}
 	if header != nil {
 		req.Header = header
@@ -70,32 +64,10 @@ func (c *Cache) roundTrip(ctx context.Context, loc location, header http.Header,
 	req.Header.Set("Accept-Encoding", "identity") // ranges and checksums are of the file's own bytes
 	resp, err := c.cfg.Client.Do(req)
 	if err != nil {
-		return withoutURL(err)
+		return netx.WithoutURL(err)
 	}
 	defer resp.Body.Close()
 	return use(resp)
-}
-
-// withoutURL drops the URL that net/http puts into its errors: it may carry a credential in its query.
-func withoutURL(err error) error {
-	var urlErr *url.Error
-	if errors.As(err, &urlErr) {
-		return urlErr.Err
-	}
-	return err
-}
-
-// watched runs the stall watchdog while a read waits, and only then: a slow disk is not the server's silence.
-type watched struct {
-	io.ReadCloser
-	watchdog *time.Timer
-	stall    time.Duration
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	w.watchdog.Reset(w.stall)
-	defer w.watchdog.Stop()
-	return w.ReadCloser.Read(p)
 }
 
 // retry repeats try until it succeeds, fails for good, or has failed too often in a row without getting further.
@@ -114,7 +86,7 @@ func (c *Cache) retry(ctx context.Context, try func() (progressed bool, err erro
 			return fmt.Errorf("%w (given up after %d attempts): check the address and the network, or add another one to iso_urls", err, failures)
 		}
 		report(err)
-		if err := pause(ctx, c.cfg.Backoff(failures-1)); err != nil {
+		if err := netx.Pause(ctx, c.cfg.Backoff(failures-1)); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/boxkiln/boxkiln/internal/netx"
 )
 
 // lockPoll is how often a lock that another process holds is tried again; flock has no wait that ends with a context.
@@ -29,20 +31,8 @@ func lockFile(ctx context.Context, path string, waiting func()) (unlock func() e
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 		}
 		waiting()
-		if err := pause(ctx, lockPoll); err != nil {
+		if err := netx.Pause(ctx, lockPoll); err != nil {
 			return nil, errors.Join(err, f.Close())
 		}
-	}
-}
-
-// pause waits for d or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

@@ -3,10 +3,7 @@ package iso
 import (
 	"errors"
 	"fmt"
-	"math"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // ErrDiskFull is matched by every error that says that a medium did not fit on the disk.
@@ -35,14 +32,4 @@ func (e *DiskFullError) Unwrap() []error { return []error{ErrDiskFull, syscall.E
 // isDiskFull recognises the ways in which a file system says that it takes no more.
 func isDiskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// freeSpace asks the file system how much an unprivileged process may still write in dir.
-func freeSpace(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, fmt.Errorf("free space of %s: %w", dir, err)
-	}
-	free := st.Bavail * uint64(st.Bsize)
-	return int64(min(free, math.MaxInt64)), nil
 }

@@ -12,6 +12,8 @@ stage() { printf '\n=== %s (%d:%02d)\n' "$*" $(((SECONDS - began) / 60)) $(((SEC
 
 stage "packages"
 test/setup/packages.sh test
+stage "axe-core"
+BOXKILN_AXE=$(test/setup/axe.sh)
 stage "libvirt"
 test/setup/libvirt.sh
 stage "binary and installer CD"
@@ -21,6 +23,7 @@ make --no-print-directory build iso
 export BOXKILN_REQUIRE_TOOLS=1
 export BOXKILN_BIN=$PWD/bin/boxkiln
 export BOXKILN_ISO=$PWD/build/iso/debian12-mini.iso
+export BOXKILN_AXE
 export BOXKILN_ARTEFACTS=${BOXKILN_ARTEFACTS:-$PWD/build/artefacts} # screenshots, to be looked at
 failed=0
 

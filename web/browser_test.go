@@ -2,124 +2,21 @@ package web
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"image"
 	"image/color"
 	"image/png"
+	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/network"
-	"github.com/chromedp/cdproto/runtime"
-	"github.com/chromedp/chromedp"
-
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/internal/browsertest"
 )
-
-// browser starts a headless chromium, or skips the test where there is none.
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil && os.Getenv("BOXKILN_REQUIRE_TOOLS") == "1" {
-		t.Fatalf("%v; apt-get install chromium", err)
-	}
-	if err != nil {
-		t.Skipf("%v; apt-get install chromium to run this test", err)
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-gpu", true), chromedp.WSURLReadTimeout(5*time.Minute))
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
-	t.Cleanup(cancel)
-	allocated, cancel := chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(cancel)
-	tab, cancel := chromedp.NewContext(allocated)
-	t.Cleanup(cancel)
-	return tab
-}
-
-// complaints collects what the browser has against a page: violations of the policy, missing files, broken markup.
-type complaints struct {
-	mu    sync.Mutex
-	texts []string
-}
-
-func (c *complaints) hear(event any) {
-	text := ""
-	switch e := event.(type) {
-	case *log.EventEntryAdded:
-		text = fmt.Sprintf("%s: %s (%s)", e.Entry.Level, e.Entry.Text, e.Entry.URL)
-	case *runtime.EventExceptionThrown:
-		text = fmt.Sprintf("%s: %s", e.ExceptionDetails.Text, described(e.ExceptionDetails.Exception))
-	default:
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.texts = append(c.texts, text)
-}
-
-func described(o *runtime.RemoteObject) string {
-	if o == nil {
-		return ""
-	}
-	return o.Description
-}
-
-func (c *complaints) take() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	texts := c.texts
-	c.texts = nil
-	return texts
-}
-
-// artefacts is where the tests leave what they saw: $BOXKILN_ARTEFACTS, or a directory that goes with the test.
-func artefacts(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("BOXKILN_ARTEFACTS")
-	if dir == "" {
-		return t.TempDir()
-	}
-	dir = filepath.Join(dir, "web")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-func keep(t *testing.T, dir, name string, picture []byte) {
-	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// listen has the browser tell what it has against the pages of a tab.
-func listen(t *testing.T, tab context.Context) *complaints {
-	t.Helper()
-	heard := &complaints{}
-	if err := chromedp.Listen(tab, heard.hear); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := chromedp.Call(tab, log.Enable, cdp.Empty{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := chromedp.Call(tab, runtime.Enable, cdp.Empty{}); err != nil {
-		t.Fatal(err)
-	}
-	return heard
-}
 
 // serve makes a server that ends after the browser has: its requests would hold it up.
 func serve(t *testing.T, b *bundle) *httptest.Server {
@@ -132,88 +29,66 @@ func serve(t *testing.T, b *bundle) *httptest.Server {
 	return server
 }
 
-// cookie gives a tab a session.
-func cookie(t *testing.T, tab context.Context, url string, session *http.Cookie) {
-	t.Helper()
-	set := network.SetCookieParams{Name: session.Name, Value: session.Value, URL: url, HTTPOnly: new(true), SameSite: network.CookieSameSiteStrict}
-	if _, err := chromedp.Call(tab, network.SetCookie, set); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestInABrowser looks at every kind of page on a desktop and a phone, by day and by night, as a guest and with a
-// session: nothing may stick out of the screen, and the browser must not complain. The pictures are artefacts.
+// session: nothing may stick out of the screen, the browser must not complain, and axe-core must find nothing that keeps
+// people from using it. The pictures are artefacts.
 func TestInABrowser(t *testing.T) {
-	boxes, builds := samples()
-	b := setup(t, boxes, builds)
-	b.window.show(screenPicture(t, 0))
-	b.window.serial = []byte(sampleSerial)
+	b := liveBundle(t)
 	b.builds.alter("b5", func(x *Build) { x.State, x.Finished = build.Running, time.Time{} })
 	b.builds.alter("b5", func(x *Build) {
 		x.Question = &Question{Text: "provision 2: shell failed: setup.sh exited with status 3. What now?", Choices: []string{"cleanup", "retry", "abort"}}
 	})
-	url, dir := serve(t, b).URL, artefacts(t)
-	tab := browser(t)
-	heard := listen(t, tab)
-	guest := map[string]string{"home": "/", "box": "/ops/debian12", "builds": "/builds", "running": "/builds/b7", "failed": "/builds/b6",
+	tab := tab{browsertest.Open(t, browsertest.Options{Pictures: "web", Limit: time.Hour}), serve(t, b)}
+	axe := browsertest.NewAxe(t)
+	guest := map[string]string{"home": "/", "box": "/ops/debian12", "version": versionPage, "revoked": "/boxes/ops/debian12/versions/20261106.1.0",
+		"packages": versionPage + "/packages?file=libvirt/amd64", "packages-unknown": versionPage + "/packages", "empty": "/lab/empty", "builds": "/builds", "running": "/builds/b7", "failed": "/builds/b6",
 		"asking": "/builds/b5", "waiting": "/builds/b4", "nothing": "/?q=nothing", "login": "/login", "lost": "/nowhere"}
-	look(t, tab, heard, url, dir, guest)
-	cookie(t, tab, url, b.login("bxk_write"))
-	look(t, tab, heard, url, dir, map[string]string{"builds-session": "/builds", "running-session": "/builds/b7", "failed-session": "/builds/b6", "asking-session": "/builds/b5"})
+	look(t, tab, axe, guest)
+	tab.login(b, "bxk_write")
+	look(t, tab, axe, map[string]string{"home-maker": "/", "box-maker": "/ops/debian12", "version-maker": versionPage, "draft": draftPath,
+		"deleted": "/boxes/ops/debian12/versions/20261101.1.0", "empty-maker": "/lab/empty", "private": "/ops/payroll", "new": "/boxes/new",
+		"edit": "/boxes/ops/debian12/edit", "notes": versionPage + "/notes", "upload": "/boxes/ops/debian12/upload", "revoke": versionPage + "/revoke",
+		"delete-box": "/boxes/ops/debian12/delete", "delete-version": versionPage + "/delete", "retention": "/boxes/ops/debian12/retention?last=1", "trash": "/boxes/trash"})
+	look(t, tab, axe, map[string]string{"builds-session": "/builds", "running-session": "/builds/b7", "failed-session": "/builds/b6", "asking-session": "/builds/b5"})
 }
 
-func look(t *testing.T, tab context.Context, heard *complaints, url, dir string, pages map[string]string) {
+// unfold opens what a page has folded, and fold closes it again; both tell how much that is.
+const (
+	unfold = `String((window.folded = [...document.querySelectorAll('main details:not([open])')]).map(d => d.open = true).length)`
+	fold   = `String(window.folded.map(d => d.open = false).length)`
+)
+
+// grounds are the colours behind the pages.
+var grounds = map[string]string{"light": "rgb(250, 248, 245)", "dark": "rgb(23, 20, 18)"}
+
+func look(t *testing.T, tab tab, axe browsertest.Axe, pages map[string]string) {
 	t.Helper()
-	for name, path := range pages {
-		for _, width := range []int64{1440, 375} {
-			for _, scheme := range []string{"light", "dark"} {
+	for _, name := range slices.Sorted(maps.Keys(pages)) {
+		tab.open(pages[name])
+		for _, width := range []int64{1280, 390} {
+			for scheme, ground := range grounds {
 				what := fmt.Sprintf("%s-%d-%s", name, width, scheme)
-				seen, err := visit(tab, url+path, width, scheme)
-				if err != nil {
-					t.Fatalf("%s: %v", what, err)
+				tab.Screen(width, scheme)
+				if wide := tab.Text(`String(document.documentElement.scrollWidth)`); wide != fmt.Sprint(width) {
+					t.Errorf("%s is %s pixels wide on a screen of %d", what, wide, width)
 				}
-				if seen.Wide > width {
-					t.Errorf("%s is %d pixels wide on a screen of %d", what, seen.Wide, width)
+				if got := tab.Text(`getComputedStyle(document.body).backgroundColor`); got != ground {
+					t.Errorf("%s has the background %s, want %s", what, got, ground)
 				}
-				if want := map[string]string{"light": "rgb(250, 248, 245)", "dark": "rgb(23, 20, 18)"}[scheme]; seen.Ground != want {
-					t.Errorf("%s has the background %s, want %s", what, seen.Ground, want)
+				tab.Snap(what)
+				if tab.Text(unfold) != "0" {
+					tab.Snap(what + "-unfolded")
 				}
-				if texts := heard.take(); len(texts) > 0 && name != "lost" {
-					t.Errorf("%s: %s", what, strings.Join(texts, "; "))
+				for _, broken := range axe.Violations(tab.Tab) {
+					t.Errorf("%s: %s", what, broken)
 				}
-				keep(t, dir, what, seen.picture)
+				tab.Text(fold)
 			}
 		}
+		if texts := tab.Complaints(); len(texts) > 0 && name != "lost" {
+			t.Errorf("%s: %s", name, strings.Join(texts, "; "))
+		}
 	}
-}
-
-// seen is what a page looks like.
-type seen struct {
-	Wide    int64  `json:"wide"`   // pixels, with what sticks out
-	Ground  string `json:"ground"` // colour
-	picture []byte
-}
-
-// visit opens a page as a screen of that width and colour scheme shows it.
-func visit(tab context.Context, url string, width int64, scheme string) (seen, error) {
-	screen := emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 900, DeviceScaleFactor: 1, Mobile: width < 600}
-	if _, err := chromedp.Call(tab, emulation.SetDeviceMetricsOverride, screen); err != nil {
-		return seen{}, err
-	}
-	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
-	if _, err := chromedp.Call(tab, emulation.SetEmulatedMedia, media); err != nil {
-		return seen{}, err
-	}
-	if err := chromedp.Do(tab, chromedp.Navigate(url)); err != nil {
-		return seen{}, err
-	}
-	s, err := chromedp.Run(tab, chromedp.Evaluate[seen](
-		`({wide: document.documentElement.scrollWidth, ground: getComputedStyle(document.body).backgroundColor})`))
-	if err != nil {
-		return seen{}, err
-	}
-	s.picture, err = chromedp.Run(tab, chromedp.FullScreenshot(100))
-	return s, err
 }
 
 // screenPicture is a picture of a machine's text screen; each n has another.

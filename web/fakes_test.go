@@ -1,13 +1,16 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/internal/auth"
@@ -325,6 +328,24 @@ func (f *fakeTokens) Check(_ context.Context, token string) (auth.Principal, err
 	return who, f.err
 }
 
+// Login knows one user, Ada.
+func (f *fakeTokens) Login(_ context.Context, user, password, description string) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil || user != "ada" || password != "correct horse" {
+		return "", cmp.Or(f.err, auth.ErrRefused)
+	}
+	f.known["bxk_login"] = auth.Principal{Name: description, User: "ada", Token: 7, Scope: auth.Write}
+	return "bxk_login", nil
+}
+
+func (f *fakeTokens) Logout(_ context.Context, token int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.DeleteFunc(f.known, func(_ string, p auth.Principal) bool { return p.Token == token })
+	return f.err
+}
+
 func (f *fakeTokens) revoke(token string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -350,6 +371,9 @@ func (f *fakeBuilds) until(t *testing.T, done func() bool) {
 	t.Helper()
 	waitFor(t, &f.changed, done)
 }
+
+// patience is how long a page may take to do something: as long as a slow machine needs.
+const patience = 3 * time.Minute
 
 // waitFor waits until done, which is asked under the lock of changed, and gives a slow machine minutes.
 func waitFor(t *testing.T, changed *sync.Cond, done func() bool) {

@@ -14,6 +14,7 @@ func (s *Site) funcs() template.FuncMap {
 	return template.FuncMap{
 		"ago":     func(t time.Time) string { return ago(s.now(), t) },
 		"bytes":   formatBytes,
+		"count":   formatCount,
 		"rfc3339": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"exact":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	}
@@ -33,6 +34,15 @@ func formatBytes(n int64) string {
 		return fmt.Sprintf("%.1f %s", v, units[unit])
 	}
 	return fmt.Sprintf("%.0f %s", v, units[unit])
+}
+
+// formatCount writes a number with its thousands apart. A template gives it whatever kind of whole number it has.
+func formatCount(n any) string {
+	digits := fmt.Sprint(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "\u202f" + digits[i:]
+	}
+	return digits
 }
 
 // ago writes how long before now t was.

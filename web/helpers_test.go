@@ -2,7 +2,7 @@ package web
 
 import (
 	"bytes"
-	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -29,45 +29,6 @@ func TestMain(m *testing.M) {
 // noon is when all pages of the tests are looked at.
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
-// fakeBoxes is a working registry in memory; err, when it is set, is what it answers.
-type fakeBoxes struct {
-	boxes []boxregistry.Box
-	err   error
-}
-
-func (f *fakeBoxes) List(_ context.Context, q boxregistry.ListQuery) ([]boxregistry.Summary, int, error) {
-	var all []boxregistry.Summary
-	for _, b := range f.boxes {
-		if !strings.Contains(b.Name.String(), q.Search) {
-			continue
-		}
-		s := boxregistry.Summary{Name: b.Name, ShortDescription: b.ShortDescription, Updated: b.Updated}
-		if v := b.Visible(); len(v) > 0 {
-			s.Newest = v[0].Version
-			for _, file := range v[0].Files {
-				s.Size += file.Size
-				s.Providers = append(s.Providers, file.Provider)
-			}
-			s.Providers = slices.Compact(s.Providers)
-		}
-		all = append(all, s)
-	}
-	first := min(q.Offset, len(all))
-	return all[first:min(first+q.Limit, len(all))], len(all), f.err
-}
-
-func (f *fakeBoxes) Box(_ context.Context, name boxregistry.Name) (boxregistry.Box, error) {
-	if f.err != nil {
-		return boxregistry.Box{}, f.err
-	}
-	for _, b := range f.boxes {
-		if b.Name == name {
-			return b, nil
-		}
-	}
-	return boxregistry.Box{}, fmt.Errorf("box %q: %w", name, boxregistry.ErrNotFound)
-}
-
 // bundle is the pages over the fakes.
 type bundle struct {
 	t      *testing.T
@@ -84,7 +45,8 @@ func setup(t *testing.T, boxes *fakeBoxes, builds *fakeBuilds) *bundle {
 	t.Helper()
 	b := &bundle{t: t, boxes: boxes, builds: builds, window: &fakeWindow{}, tokens: newTokens(), log: &bytes.Buffer{}, engine: gin.New()}
 	b.window.changed.L, builds.changed.L = &b.window.mu, &builds.mu
-	from := Sources{Boxes: boxes, Builds: builds, Window: b.window, Control: builds, Tokens: b.tokens}
+	from := Sources{Boxes: boxes, Makers: boxes, Versions: boxes, Uploader: boxes, Known: boxes,
+		Builds: builds, Window: b.window, Control: builds, Tokens: b.tokens}
 	site, err := New(from, Options{Version: "1.2.3-test", Logger: slog.New(slog.NewTextHandler(b.log, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +129,7 @@ func must[T any](v T, err error) T {
 }
 
 func file(provider, arch string, size int64) boxregistry.File {
-	digest := blob.Digest(strings.Repeat(fmt.Sprintf("%02x", len(provider)*16+len(arch)), 32))
+	digest := blob.Digest(fmt.Sprintf("%x", sha256.Sum256([]byte(fmt.Sprint(provider, arch, size)))))
 	return boxregistry.File{Provider: boxregistry.Provider(provider), Architecture: boxregistry.Architecture(arch),
 		Default: arch == "amd64", Digest: digest, Size: size, Published: noon.Add(-26 * time.Hour)}
 }
@@ -177,30 +139,13 @@ func release(version string, state boxregistry.State, files ...boxregistry.File)
 	if state != boxregistry.Draft {
 		r.Released = noon.Add(-25 * time.Hour)
 	}
+	if state == boxregistry.Released {
+		r.Channels = []boxregistry.Channel{boxregistry.Stable}
+	}
 	if state == boxregistry.Revoked {
-		r.Revoked = noon.Add(-2 * time.Hour)
+		r.Revoked, r.RevokedWhy = noon.Add(-2*time.Hour), "the base image had a wrong clock; use 20261113.1.0"
 	}
 	return r
-}
-
-// sample is a box with something of everything.
-func sample() boxregistry.Box {
-	tested, broken := file("libvirt", "amd64", 412_345_678), file("libvirt", "amd64", 412_000_000)
-	tested.Smoke = boxregistry.Smoke{Passed: true, Detail: "logged in 21 s after power-on", At: noon.Add(-25 * time.Hour)}
-	tested.Firmware, tested.VirtualSize, tested.UnpackedSize = "uefi", 21_474_836_480, 1_288_490_188
-	tested.Provenance = []byte(`{"build":"01JD4","template":"debian.pkr.hcl","iso":"sha256:0badc0de","checkpoint":"installed"}`)
-	broken.Smoke = boxregistry.Smoke{Detail: "no SSH banner in 120 s", At: noon.Add(-time.Hour)}
-	return boxregistry.Box{
-		Name: must(boxregistry.ParseName("ops/debian12")), ShortDescription: "Debian 12, minimal, with our base role applied",
-		Description: "Rebuilt every night from the netinst image.\nThe root disk grows by itself; log in as vagrant.",
-		Created:     noon.Add(-90 * 24 * time.Hour), Updated: noon.Add(-25 * time.Hour),
-		Releases: []boxregistry.Release{
-			release("20261121.1.0", boxregistry.Draft, broken),
-			release("20261120.1.0", boxregistry.Released, file("libvirt", "arm64", 398_000_000), tested, file("virtualbox", "amd64", 455_000_000), file("vmware_desktop", "amd64", 471_000_000)),
-			release("20261113.1.0", boxregistry.Released, file("libvirt", "amd64", 409_000_000), file("virtualbox", "amd64", 451_000_000)),
-			release("20261106.1.0", boxregistry.Revoked, file("libvirt", "amd64", 408_000_000)),
-		},
-	}
 }
 
 func sampleBuilds() []Build {
@@ -255,15 +200,7 @@ func sampleLog() []build.Event {
 }
 
 func samples() (*fakeBoxes, *fakeBuilds) {
-	named := func(name, short string, releases ...boxregistry.Release) boxregistry.Box {
-		return boxregistry.Box{Name: must(boxregistry.ParseName(name)), ShortDescription: short, Updated: noon.Add(-50 * time.Hour), Releases: releases}
-	}
-	return &fakeBoxes{boxes: []boxregistry.Box{
-			sample(),
-			named("ops/rocky9", "Rocky Linux 9 for the build farm", release("9.4.1", boxregistry.Released, file("libvirt", "amd64", 780_000_000))),
-			named("lab/windows-2022", "", release("1.0.0-rc1", boxregistry.Draft)),
-			named("lab/alpine", "Smallest guest that boots", release("3.20.3", boxregistry.Released, file("libvirt", "amd64", 61_200_000), file("virtualbox", "amd64", 66_000_000))),
-		}},
+	return sampleBoxes(),
 		&fakeBuilds{builds: sampleBuilds(), logs: map[string][]build.Event{"b7": sampleLog(),
 			"b6": append(slices.Repeat([]build.Event{msg("boring line")}, 40_000), msg("setup.sh: no such mirror"))}}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
@@ -25,21 +24,18 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Text }
 
-// Sources are where the pages get what they show, and where they take what people ask for. All are needed.
+// Sources are where the pages get what they show, and where they take what people ask for. All are needed but
+// Known, without which nothing is known.
 type Sources struct {
-	Boxes   Boxes
-	Builds  Builds
-	Window  Window
-	Control Control
-	Tokens  Tokens
-}
-
-// Boxes is what the pages need of the registry.
-type Boxes interface {
-	// List returns the boxes that q asks for, and how many there are without its limit.
-	List(ctx context.Context, q boxregistry.ListQuery) ([]boxregistry.Summary, int, error)
-	// Box returns a box with all its versions, or boxregistry.ErrNotFound.
-	Box(ctx context.Context, name boxregistry.Name) (boxregistry.Box, error)
+	Boxes    Boxes
+	Makers   Makers
+	Versions Versions
+	Uploader Uploader
+	Known    Known
+	Builds   Builds
+	Window   Window
+	Control  Control
+	Tokens   Tokens
 }
 
 // Builds is what the pages need to know of the daemon's builds.
@@ -89,6 +85,10 @@ type Control interface {
 type Tokens interface {
 	// Check returns auth.ErrRefused for a token that is unknown, expired or revoked.
 	Check(ctx context.Context, token string) (auth.Principal, error)
+	// Login makes a token for a user's password. It returns auth.ErrRefused when that is not the password.
+	Login(ctx context.Context, user, password, description string) (string, error)
+	// Logout ends the token of a number.
+	Logout(ctx context.Context, token int64) error
 }
 
 // Query narrows a list of builds; zero fields do not.

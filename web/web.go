@@ -26,6 +26,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
 // Options are the things that depend on where the pages are served.
@@ -47,11 +48,15 @@ type Site struct {
 	now      func() time.Time
 	origin   *http.CrossOriginProtection
 	sessions sessions
-	failures failures
+	failures auth.Failures
 	readers  atomic.Int64 // that follow something now
 	assets   assets
 	pages    map[string]*template.Template // by file name
 }
+
+// pageFiles are the templates with a page of their own.
+var pageFiles = []string{"home.html", "box.html", "version.html", "packages.html", "edit.html", "retention.html", "upload.html", "notes.html",
+	"revoke.html", "delete.html", "trash.html", "builds.html", "build.html", "login.html", "message.html"}
 
 // New parses the templates, which are part of the program, and returns the pages.
 func New(from Sources, o Options) (*Site, error) {
@@ -64,11 +69,11 @@ func New(from Sources, o Options) (*Site, error) {
 	if s.assets, err = loadAssets(); err != nil {
 		return nil, err
 	}
-	layout, err := template.New("layout.html").Funcs(s.funcs()).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	layout, err := template.New("layout.html").Funcs(s.funcs()).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", "templates/boxparts.html")
 	if err != nil {
 		return nil, fmt.Errorf("web templates: %w", err)
 	}
-	for _, page := range []string{"home.html", "box.html", "builds.html", "build.html", "login.html", "message.html"} {
+	for _, page := range pageFiles {
 		t, err := layout.Clone()
 		if err == nil {
 			_, err = t.ParseFS(templateFiles, "templates/"+page)
@@ -102,6 +107,38 @@ func (s *Site) Register(r gin.IRoutes) {
 	r.Match(read, "/login", s.loginForm)
 	r.POST("/login", s.sameOrigin, s.login)
 	r.POST("/logout", s.sameOrigin, s.logout)
+	s.registerBoxes(r)
+	s.registerMakers(r)
+}
+
+// registerBoxes mounts what is to be read of boxes. "boxes" is no organisation, so that these paths hide no box.
+func (s *Site) registerBoxes(r gin.IRoutes) {
+	read := []string{http.MethodGet, http.MethodHead}
+	const box, version = "/boxes/:org/:box", "/boxes/:org/:box/versions/:version"
+	r.Match(read, "/boxes/feed.atom", s.listFeed)
+	r.Match(read, box+"/feed.atom", s.boxFeed)
+	r.Match(read, version, s.showVersion)
+	r.Match(read, version+"/packages", s.packages)
+}
+
+// registerMakers mounts the forms of those who may write.
+func (s *Site) registerMakers(r gin.IRoutes) {
+	read := []string{http.MethodGet, http.MethodHead}
+	const box, version = "/boxes/:org/:box", "/boxes/:org/:box/versions/:version"
+	r.Match(read, "/boxes/new", s.somewhere, s.createForm)
+	r.POST("/boxes/new", s.create)
+	r.Match(read, "/boxes/trash", s.somewhere, s.trash)
+	for path, form := range map[string]gin.HandlerFunc{box + "/edit": s.editForm, box + "/retention": s.retentionForm, box + "/upload": s.uploadForm,
+		box + "/delete": s.deleteBoxForm, version + "/notes": s.notesForm, version + "/revoke": s.revokeForm, version + "/delete": s.deleteVersionForm} {
+		r.Match(read, path, s.maker, form)
+	}
+	r.POST(box+"/upload", s.upload)
+	for path, change := range map[string]gin.HandlerFunc{box + "/edit": s.edit, box + "/retention": s.retention, box + "/delete": s.deleteBox,
+		box + "/restore": s.restoreBox, version + "/notes": s.notes, version + "/release": s.release, version + "/revoke": s.revoke,
+		version + "/promote": s.promote, version + "/demote": s.demote, version + "/pin": s.pin, version + "/delete": s.deleteVersion,
+		version + "/restore": s.restoreVersion} {
+		r.POST(path, s.making, change)
+	}
 }
 
 // NotFound is the page for a path that leads nowhere.
@@ -117,8 +154,9 @@ type page struct {
 	Wide    bool   // the page uses the whole of a large screen
 	Body    view
 	Version string
-	Style   string // URL of the style sheet
-	Icon    string // URL of the icon
+	Feed    string   // URL of the page's Atom feed; empty for none
+	Styles  []string // URLs of the style sheets
+	Icon    string   // URL of the icon
 	Who     visitor
 	Here    string // where to return to after a login
 }
@@ -143,7 +181,7 @@ const contentSecurityPolicy = "default-src 'none'; script-src 'self'; connect-sr
 
 // render writes a page, whole or not at all.
 func (s *Site) render(c *gin.Context, status int, name string, p page) {
-	p.Version, p.Style, p.Icon = s.version, s.assets.url("style.css"), s.assets.url("icon.svg")
+	p.Version, p.Styles, p.Icon = s.version, []string{s.assets.url("style.css"), s.assets.url("boxes.css")}, s.assets.url("icon.svg")
 	if p.Script != "" {
 		p.Script = s.assets.url(p.Script)
 	}

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"time"
 )
 
@@ -102,11 +103,15 @@ type Sweeper interface {
 type Writer interface {
 	io.Writer
 	// Commit makes the blob visible and durable, provided that its digest is want; with an empty want any content is
-	// taken. On ErrDigestMismatch, ErrNoSpace or a cancelled ctx nothing is stored. It may be called once.
+	// taken. On ErrDigestMismatch, ErrNoSpace or a cancelled ctx nothing is stored. It may be called once. A blob that is
+	// stored already counts as stored at this moment, so that who collects old ones leaves it alone.
 	Commit(ctx context.Context, want Digest) (Info, error)
 	// Close throws an uncommitted blob away. After Commit, or a second time, it does nothing.
 	Close() error
 }
+
+// Summer is the ability of a writer to tell the digest of what was written until now.
+type Summer interface{ Sum() Digest }
 
 // Unchanged tells whether s still holds what the caller saw of a blob. It is for stores, which call it in Expire and
 // Quarantine while no Commit of that digest can go on.
@@ -116,6 +121,33 @@ func Unchanged(ctx context.Context, s Store, seen Info) (bool, error) {
 		return false, nil
 	}
 	return err == nil && now.Size == seen.Size && now.Stored.Equal(seen.Stored), err
+}
+
+// Adopter is the ability of a store to take over a file instead of a copy of it.
+type Adopter interface {
+	// Adopt makes the file at path the blob of digest d, which the caller has found out from its bytes, and durable. The
+	// file is then the store's; on an error it is where it was. It returns errors.ErrUnsupported when path is on another
+	// file system.
+	Adopt(ctx context.Context, path string, d Digest) (Info, error)
+}
+
+// Adopt stores the file at path, whose digest is d: without a copy where the store can. The file is gone afterwards.
+func Adopt(ctx context.Context, s Store, path string, d Digest) (Info, error) {
+	if a, ok := s.(Adopter); ok {
+		info, err := a.Adopt(ctx, path, d)
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return info, err
+		}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := Copy(ctx, s, f, d)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return Info{}, err
+	}
+	return info, os.Remove(path)
 }
 
 // Copy streams r into a new blob and commits it when its digest is want (any, when want is empty).

@@ -85,6 +85,13 @@ func TestEditAndDeleteFiles(t *testing.T) {
 	if len(files) != 2 || files[1].Architecture != "riscv64" || !files[1].Default || files[0].Default {
 		t.Errorf("%+v", files)
 	}
+	// What was declared without an architecture goes to the one that its bytes name.
+	b.must(b.Declare(ctx, deb, one, boxregistry.File{Provider: "virtualbox", Architecture: boxregistry.UnknownArchitecture}))
+	b.must(b.EditFile(ctx, deb, one, "virtualbox", boxregistry.UnknownArchitecture, func(f *boxregistry.File) error {
+		f.Architecture = "amd64"
+		return nil
+	}))
+	b.must(b.DeleteFile(ctx, deb, one, "virtualbox", "amd64"))
 	b.must(b.DeleteFile(ctx, deb, one, "libvirt", "riscv64"))
 	if files := b.box("ops/deb").Releases[0].Files; len(files) != 1 || !files[0].Default {
 		t.Errorf("the default must go on: %+v", files)

@@ -10,7 +10,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 )
 
-// Collect deletes the blobs that no version names and that have been stored for at least grace, which covers those
+// Collect deletes the blobs that no version and no mirrored file names and that have been stored for at least grace, which covers those
 // between Commit and Publish, with what is known of them, and what interrupted uploads left. It returns how many bytes it
 // freed.
 //
@@ -52,10 +52,10 @@ func (r *Registry) collectOne(ctx context.Context, info blob.Info) (bool, error)
 	return r.blobs.Expire(ctx, info)
 }
 
-// referenced tells whether any version names the blob, deleted ones that can be restored included. Everything that names
-// blobs must do so through Publish and be asked here.
+// referenced tells whether a version names the blob, deleted ones that can be restored included, or a mirrored file. Everything
+// that names blobs must hold the digest while it begins to, as publish does, and be part of the view.
 func (r *Registry) referenced(ctx context.Context, d blob.Digest) (used bool, err error) {
-	row := r.db.R.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM box_files WHERE digest = ?)`, string(d))
+	row := r.db.R.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM named_blobs WHERE digest = ?)`, string(d))
 	return used, row.Scan(&used)
 }
 
@@ -65,7 +65,7 @@ func (r *Registry) forget(ctx context.Context, grace time.Duration) error {
 		var errs error
 		for _, table := range []string{"blob_contents", "blob_packages", "blob_signatures"} {
 			_, err := tx.ExecContext(ctx, `DELETE FROM `+table+` AS b WHERE created_at <= ?
-				AND NOT EXISTS (SELECT 1 FROM box_files f WHERE f.digest = b.digest)`, micros(r.now().Add(-grace)))
+				AND NOT EXISTS (SELECT 1 FROM named_blobs n WHERE n.digest = b.digest)`, micros(r.now().Add(-grace)))
 			errs = errors.Join(errs, err)
 		}
 		return errs

@@ -137,8 +137,9 @@ func (c *check) list(ctx context.Context) (list []blob.Info, err error) {
 func (c *check) names(ctx context.Context) (map[blob.Digest]FsckFinding, error) {
 	named := map[blob.Digest]FsckFinding{}
 	rows, err := c.db.R.QueryContext(ctx, `SELECT f.digest, f.size, b.org, b.name, v.number, f.provider, f.architecture
-		FROM box_files f JOIN box_versions v ON v.id = f.version_id JOIN boxes b ON b.id = v.box_id
-		WHERE f.digest <> '' ORDER BY b.org, b.name, v.sort_key, f.provider, f.architecture`)
+		FROM box_files f JOIN box_versions v ON v.id = f.version_id JOIN boxes b ON b.id = v.box_id WHERE f.digest <> ''
+		UNION ALL SELECT digest, size, org, name, version, provider, architecture FROM mirror_files
+		ORDER BY 3, 4, 5, 6, 7`)
 	err = each(rows, err, func() error {
 		var f FsckFinding
 		var org, box, number, provider, arch string

@@ -41,12 +41,12 @@ func (r *Registry) publish(ctx context.Context, p boxregistry.Publication) error
 	defer unlock()
 	missing := r.stored(ctx, p.File)
 	return r.write(ctx, func(t transaction) error {
-		s, err := t.slot(ctx, p)
+		s, err := t.place(ctx, p)
 		if err != nil {
 			return err
 		}
 		if s.digest == p.File.Digest && s.digest != "" {
-			return nil
+			return errUnchanged
 		}
 		if missing != nil {
 			return missing
@@ -62,7 +62,7 @@ func (r *Registry) Check(ctx context.Context, p boxregistry.Publication) error {
 		return err
 	}
 	err := readTx(ctx, r.db.R, func(tx *sql.Tx) error {
-		_, err := transaction{Tx: tx, now: micros(r.now())}.slot(ctx, p)
+		_, err := transaction{Tx: tx, now: micros(r.now())}.place(ctx, p)
 		return err
 	})
 	if err != nil {
@@ -122,6 +122,15 @@ type slot struct {
 	revive             bool  // the box was deleted and purged, and comes back
 }
 
+// place is the slot of a file that has bytes, or will have.
+func (t transaction) place(ctx context.Context, p boxregistry.Publication) (slot, error) {
+	s, err := t.slot(ctx, p)
+	if err == nil && s.box != 0 {
+		err = t.architectures(ctx, s.box, 0, p.File)
+	}
+	return s, err
+}
+
 // slot finds the place of p and refuses it where p must not go.
 func (t transaction) slot(ctx context.Context, p boxregistry.Publication) (slot, error) {
 	var s slot
@@ -130,9 +139,6 @@ func (t transaction) slot(ctx context.Context, p boxregistry.Publication) (slot,
 		return s, err
 	}
 	s.box, s.revive = row.id, row.deleted
-	if err := t.architectures(ctx, s.box, p.File); err != nil {
-		return s, err
-	}
 	return s, t.versionSlot(ctx, p, &s)
 }
 
@@ -143,14 +149,15 @@ func (t transaction) versionSlot(ctx context.Context, p boxregistry.Publication,
 	if err != nil || s.version == 0 {
 		return err
 	}
-	row := t.QueryRowContext(ctx, `SELECT id, digest, declared_type, declared_hex FROM box_files WHERE version_id = ? AND provider = ? AND architecture = ?`,
-		s.version, string(p.File.Provider), string(p.File.Architecture))
+	row := t.QueryRowContext(ctx, `SELECT id, digest, declared_type, declared_hex FROM box_files WHERE version_id = ?1 AND provider = ?2
+		AND (architecture = ?3 OR architecture = ?4 AND digest = '') ORDER BY architecture = ?3 DESC LIMIT 1`,
+		s.version, string(p.File.Provider), string(p.File.Architecture), string(p.DeclaredAs))
 	switch err := row.Scan(&s.file, &s.digest, &s.declared.Type, &s.declared.Hex); {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
 	case err != nil:
 		return err
-	case s.digest != "" && s.digest != p.File.Digest && !p.Replace:
+	case s.digest != "" && s.digest != p.File.Digest && (!p.Replace || p.Over != "" && p.Over != s.digest):
 		return fmt.Errorf("%w: the draft %s has a %s/%s file (sha256 %s); replace it on purpose or choose another version",
 			boxregistry.ErrExists, p.Version, p.File.Provider, p.File.Architecture, s.digest.Short())
 	case s.declared.Type == "sha256" && p.File.Digest != "" && s.declared.Hex != string(p.File.Digest):
@@ -170,12 +177,15 @@ func (t transaction) immutable(ctx context.Context, box int64, number string, st
 	return fmt.Errorf("%w: version %s is %s; publish under a number above %s", boxregistry.ErrImmutable, number, state, highest)
 }
 
-// architectures refuses the mixture that makes Vagrant 2.4.0 choose an old version (hashicorp/vagrant#13274).
-func (t transaction) architectures(ctx context.Context, box int64, f boxregistry.File) error {
+// architectures refuses the mixture that makes Vagrant 2.4.0 choose an old version (hashicorp/vagrant#13274). Files that are
+// only declared do not count: a client that knows no architectures declares each as unknown, and its bytes tell. Nor do
+// drafts in the trash, which make room. The file of the id moved is about to leave its place, and does not count either.
+func (t transaction) architectures(ctx context.Context, box, moved int64, f boxregistry.File) error {
 	var other string
 	row := t.QueryRowContext(ctx, `SELECT f.architecture FROM box_files f JOIN box_versions v ON v.id = f.version_id
-		WHERE v.box_id = ?1 AND f.provider = ?2 AND v.state <> 'revoked' AND (f.architecture = 'unknown') <> (?3 = 'unknown') LIMIT 1`,
-		box, string(f.Provider), string(f.Architecture))
+		WHERE v.box_id = ?1 AND f.provider = ?2 AND v.state <> 'revoked' AND (f.architecture = 'unknown') <> (?3 = 'unknown')
+		AND (f.digest <> '' OR f.url <> '') AND NOT (v.state = 'draft' AND v.deleted_at IS NOT NULL) AND f.id <> ?4 LIMIT 1`,
+		box, string(f.Provider), string(f.Architecture), moved)
 	switch err := row.Scan(&other); {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil
@@ -225,13 +235,10 @@ func (t transaction) putFile(ctx context.Context, s slot, f boxregistry.File) er
 			return err
 		}
 	}
-	created := sql.NullInt64{}
+	created := t.now
 	row = t.QueryRowContext(ctx, `DELETE FROM box_files WHERE id = ? RETURNING created_at`, s.file)
 	if err := row.Scan(&created); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
-	}
-	if !created.Valid {
-		created = sql.NullInt64{Int64: t.now, Valid: true}
 	}
 	declared := f.Declared
 	if declared == (boxregistry.Checksum{}) {
@@ -241,7 +248,7 @@ func (t transaction) putFile(ctx context.Context, s slot, f boxregistry.File) er
 		declared_hex, size, unpacked_size, virtual_size, firmware, provenance, created_at, published_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		s.version, string(f.Provider), string(f.Architecture), isDefault, string(f.Digest), f.URL, declared.Type, declared.Hex,
-		f.Size, f.UnpackedSize, f.VirtualSize, f.Firmware, cmp.Or(string(f.Provenance), "null"), created.Int64,
+		f.Size, f.UnpackedSize, f.VirtualSize, f.Firmware, cmp.Or(string(f.Provenance), "null"), created,
 		sql.NullInt64{Int64: t.now, Valid: f.Complete()})
 	return err
 }

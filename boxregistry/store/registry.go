@@ -20,6 +20,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
+	"github.com/boxkiln/boxkiln/internal/faultpoint"
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
@@ -32,9 +33,11 @@ type Registry struct {
 	blobs    blob.Store
 	now      func() time.Time
 	auditor  Auditor
+	orgs     Orgs // nil: any organisation will do
 	revision atomic.Uint64
-	digests  blob.Locks // of blobs that begin to be named, or may be deleted because nothing names them
-	checking sync.Mutex // held by Fsck
+	digests  blob.Locks               // of blobs that begin to be named, or may be deleted because nothing names them
+	checking sync.Mutex               // held by Fsck
+	fault    func(point string) error // faultpoint.Hit
 }
 
 // Auditor keeps the record of who changed what. Record writes into the transaction of the change, so that there is no
@@ -43,13 +46,23 @@ type Auditor interface {
 	Record(ctx context.Context, tx *sql.Tx, action, subject, detail string) error
 }
 
+// Orgs knows the organisations that own boxes.
+type Orgs interface {
+	// EnsureOrg is asked inside the transaction that makes a box: it makes the organisation where the one who asks, in ctx, may do
+	// that, and refuses the box otherwise.
+	EnsureOrg(ctx context.Context, tx *sql.Tx, name string) error
+}
+
+// AskOrgs has new boxes belong to organisations that o knows. Call it before anything else.
+func (r *Registry) AskOrgs(o Orgs) { r.orgs = o }
+
 // New brings the registry's tables up to date and returns the registry. The caller keeps db and blobs and closes them.
 // With a nil auditor nothing is recorded.
 func New(ctx context.Context, db *sqlitedb.DB, blobs blob.Store, auditor Auditor) (*Registry, error) {
 	if err := sqlitedb.Migrate(ctx, db, migrations, "boxregistry_schema"); err != nil {
 		return nil, err
 	}
-	return &Registry{db: db, blobs: blobs, now: time.Now, auditor: auditor}, nil
+	return &Registry{db: db, blobs: blobs, now: time.Now, auditor: auditor, fault: faultpoint.Hit}, nil
 }
 
 // Revision changes with every change of the registry's rows, downloads excepted, so that what was rendered from them can

@@ -24,7 +24,7 @@ func (r *Registry) Release(ctx context.Context, name boxregistry.Name, v boxregi
 	return r.change(ctx, "release", name, v, func(t transaction, s versionRow) error {
 		switch s.state {
 		case boxregistry.Released:
-			return nil
+			return errUnchanged
 		case boxregistry.Revoked:
 			return fmt.Errorf("%w: it was revoked, which is final; publish under another number", boxregistry.ErrImmutable)
 		}
@@ -51,7 +51,7 @@ func (r *Registry) Revoke(ctx context.Context, name boxregistry.Name, v boxregis
 	return r.change(ctx, "revoke", name, v, func(t transaction, s versionRow) error {
 		switch s.state {
 		case boxregistry.Revoked:
-			return nil
+			return errUnchanged
 		case boxregistry.Draft:
 			return fmt.Errorf("%w; nobody can have downloaded it", boxregistry.ErrNotReleased)
 		}
@@ -64,16 +64,20 @@ func (r *Registry) Revoke(ctx context.Context, name boxregistry.Name, v boxregis
 func (r *Registry) SetSmoke(ctx context.Context, name boxregistry.Name, v boxregistry.Version, p boxregistry.Provider,
 	a boxregistry.Architecture, s boxregistry.Smoke) error {
 	return r.change(ctx, "note smoke test of", name, v, func(t transaction, row versionRow) error {
-		res, err := t.ExecContext(ctx, `UPDATE box_files SET smoke_passed = ?, smoke_detail = ?, smoke_at = ?
-			WHERE version_id = ? AND provider = ? AND architecture = ?`, s.Passed, s.Detail, micros(s.At), row.id, string(p), string(a))
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 1 {
-			return err
-		}
-		return fmt.Errorf("%w: it has no file for %s/%s", boxregistry.ErrNotFound, p, a)
+		return t.smoke(ctx, row.id, p, a, s)
 	})
+}
+
+func (t transaction) smoke(ctx context.Context, version int64, p boxregistry.Provider, a boxregistry.Architecture, s boxregistry.Smoke) error {
+	res, err := t.ExecContext(ctx, `UPDATE box_files SET smoke_passed = ?, smoke_detail = ?, smoke_at = ?
+		WHERE version_id = ? AND provider = ? AND architecture = ?`, s.Passed, s.Detail, micros(s.At), version, string(p), string(a))
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return fmt.Errorf("%w: it has no file for %s/%s", boxregistry.ErrNotFound, p, a)
 }
 
 // versionRow is what a change of a version must know of it.

@@ -73,7 +73,10 @@ func (r *Registry) Expire(ctx context.Context) (map[boxregistry.Name][]boxregist
 		if err != nil {
 			return out, err
 		}
-		out[name], err = r.expireOne(ctx, name)
+		var gone []boxregistry.Version
+		if gone, err = r.expireOne(ctx, name); len(gone) > 0 {
+			out[name] = gone
+		}
 	}
 	return out, err
 }
@@ -98,7 +101,7 @@ func (r *Registry) expireOne(ctx context.Context, name boxregistry.Name) (gone [
 		gone = nil
 		b, err := fullBox(ctx, t.Tx, name)
 		if errors.Is(err, boxregistry.ErrNotFound) {
-			return nil // deleted since
+			return errUnchanged // deleted since
 		}
 		if err != nil {
 			return err
@@ -112,6 +115,9 @@ func (r *Registry) expireOne(ctx context.Context, name boxregistry.Name) (gone [
 			if err := errors.Join(t.trash(ctx, row.id), t.note(ctx, "version", name.String()+" "+rel.Version.String(), "delete by retention")); err != nil {
 				return err
 			}
+		}
+		if len(gone) == 0 {
+			return errUnchanged
 		}
 		return nil
 	})
@@ -141,9 +147,48 @@ func (r *Registry) Purge(ctx context.Context, grace time.Duration) (n int, err e
 	return n, err
 }
 
-func (t transaction) purgeable(ctx context.Context, before int64) (ids []int64, err error) {
-	rows, err := t.QueryContext(ctx, `SELECT v.id FROM box_versions v JOIN boxes b ON b.id = v.box_id
-		WHERE v.purged_at IS NULL AND (v.deleted_at <= ?1 OR b.deleted_at <= ?1)`, before)
+// PurgeNow removes for good what is in the trash already, without waiting: a version, or with the zero version a deleted box.
+// It returns ErrNotFound for what is not in the trash.
+func (r *Registry) PurgeNow(ctx context.Context, name boxregistry.Name, v boxregistry.Version) error {
+	return versioned("purge", name, v, r.write(ctx, func(t transaction) error {
+		ids, box, err := t.trashed(ctx, name, v)
+		for _, id := range ids {
+			if err != nil {
+				return err
+			}
+			err = t.purge(ctx, id)
+		}
+		if err != nil || box == 0 {
+			return err
+		}
+		_, err = t.ExecContext(ctx, `DELETE FROM boxes WHERE id = ? AND NOT EXISTS (SELECT 1 FROM box_versions WHERE box_id = boxes.id)`, box)
+		return errors.Join(err, t.note(ctx, "box.purge", name.String(), ""))
+	}))
+}
+
+// trashed is the versions that go with a version or a box in the trash, and the box if it goes too.
+func (t transaction) trashed(ctx context.Context, name boxregistry.Name, v boxregistry.Version) (ids []int64, box int64, err error) {
+	one := `SELECT v.id FROM box_versions v JOIN boxes b ON b.id = v.box_id WHERE b.org = ? AND b.name = ? AND v.purged_at IS NULL AND `
+	var rows *sql.Rows
+	if v.IsZero() {
+		if _, err := t.findBox(ctx, name); !errors.Is(err, boxregistry.ErrDeleted) {
+			return nil, 0, errors.Join(err, boxregistry.ErrNotFound)
+		}
+		if err := t.QueryRowContext(ctx, `SELECT id FROM boxes WHERE org = ? AND name = ?`, name.Org(), name.Box()).Scan(&box); err != nil {
+			return nil, 0, err
+		}
+		rows, err = t.QueryContext(ctx, one+`b.deleted_at IS NOT NULL`, name.Org(), name.Box())
+	} else {
+		rows, err = t.QueryContext(ctx, one+`v.deleted_at IS NOT NULL AND v.sort_key = ?`, name.Org(), name.Box(), v.SortKey())
+	}
+	ids, err = scanIDs(rows, err)
+	if err == nil && box == 0 && len(ids) == 0 {
+		err = boxregistry.ErrNotFound
+	}
+	return ids, box, err
+}
+
+func scanIDs(rows *sql.Rows, err error) (ids []int64, _ error) {
 	err = each(rows, err, func() error {
 		var id int64
 		err := rows.Scan(&id)
@@ -151,6 +196,12 @@ func (t transaction) purgeable(ctx context.Context, before int64) (ids []int64, 
 		return err
 	})
 	return ids, err
+}
+
+func (t transaction) purgeable(ctx context.Context, before int64) (ids []int64, err error) {
+	rows, err := t.QueryContext(ctx, `SELECT v.id FROM box_versions v JOIN boxes b ON b.id = v.box_id
+		WHERE v.purged_at IS NULL AND (v.deleted_at <= ?1 OR b.deleted_at <= ?1)`, before)
+	return scanIDs(rows, err)
 }
 
 // purge removes the files of a version: with it if it is a draft, else its row stays for its number.
@@ -179,7 +230,8 @@ func (t transaction) purge(ctx context.Context, id int64) error {
 // Trash is the deleted boxes, with the time, newest first; deleted versions of boxes that are there are in Box.
 func (r *Registry) Trash(ctx context.Context) (list []boxregistry.Box, err error) {
 	rows, err := r.db.R.QueryContext(ctx, `SELECT org, name, short_description, private, deleted_at FROM boxes b WHERE deleted_at IS NOT NULL
-		AND EXISTS (SELECT 1 FROM box_versions v WHERE v.box_id = b.id AND v.purged_at IS NULL) ORDER BY deleted_at DESC`)
+		AND (EXISTS (SELECT 1 FROM box_versions v WHERE v.box_id = b.id AND v.purged_at IS NULL)
+			OR NOT EXISTS (SELECT 1 FROM box_versions v WHERE v.box_id = b.id)) ORDER BY deleted_at DESC`)
 	err = each(rows, err, func() error {
 		var b boxregistry.Box
 		var org, name string

@@ -14,18 +14,29 @@ type transaction struct {
 	*sql.Tx
 	now     int64
 	auditor Auditor
+	orgs    Orgs
 }
 
 // write changes rows in one transaction and says so to whoever keeps what was rendered from them.
 func (r *Registry) write(ctx context.Context, do func(transaction) error) error {
 	err := r.db.Tx(ctx, func(tx *sql.Tx) error {
-		return do(transaction{Tx: tx, now: micros(r.now()), auditor: r.auditor})
+		if err := do(transaction{Tx: tx, now: micros(r.now()), auditor: r.auditor, orgs: r.orgs}); err != nil {
+			return err
+		}
+		return r.fault("registry.commit")
 	})
-	if err == nil {
-		r.revision.Add(1)
+	switch {
+	case errors.Is(err, errUnchanged):
+		return nil
+	case err != nil:
+		return err
 	}
-	return err
+	r.revision.Add(1)
+	return r.fault("registry.committed")
 }
+
+// errUnchanged ends a write that finds everything as it should be: nothing is touched and nothing recorded.
+var errUnchanged = errors.New("unchanged")
 
 // readTx runs do on one snapshot.
 func readTx(ctx context.Context, pool *sql.DB, do func(*sql.Tx) error) error {
@@ -83,6 +94,7 @@ func (t transaction) findBox(ctx context.Context, name boxregistry.Name) (boxRow
 	var restorable bool
 	row := t.QueryRowContext(ctx, `SELECT id, org, name, deleted_at IS NOT NULL,
 		EXISTS (SELECT 1 FROM box_versions v WHERE v.box_id = b.id AND v.purged_at IS NULL)
+			OR NOT EXISTS (SELECT 1 FROM box_versions v WHERE v.box_id = b.id)
 		FROM boxes b WHERE org = ? COLLATE NOCASE AND name = ? COLLATE NOCASE`, name.Org(), name.Box())
 	switch err := row.Scan(&b.id, &org, &box, &b.deleted, &restorable); {
 	case errors.Is(err, sql.ErrNoRows):

@@ -50,12 +50,28 @@ func (t transaction) insertVersion(ctx context.Context, box, trash int64, v boxr
 		box, v.String(), v.SortKey(), description, t.now)
 }
 
-// DescribeVersion replaces the release notes of a version, in any state. It returns ErrNotFound.
-func (r *Registry) DescribeVersion(ctx context.Context, name boxregistry.Name, v boxregistry.Version, description string) error {
-	return r.change(ctx, "describe", name, v, func(t transaction, row versionRow) error {
-		_, err := t.ExecContext(ctx, `UPDATE box_versions SET description = ? WHERE id = ?`, description, row.id)
+// EditVersion changes the release notes of a version and whether it is pinned, as edit leaves them, in any state; it changes
+// nothing else. It returns ErrNotFound.
+func (r *Registry) EditVersion(ctx context.Context, name boxregistry.Name, v boxregistry.Version, edit func(*boxregistry.Release)) error {
+	return r.change(ctx, "change", name, v, func(t transaction, row versionRow) error {
+		var rel boxregistry.Release
+		err := t.QueryRowContext(ctx, `SELECT description, pinned FROM box_versions WHERE id = ?`, row.id).Scan(&rel.Description, &rel.Pinned)
+		if err != nil {
+			return err
+		}
+		was := rel
+		edit(&rel)
+		if rel.Description == was.Description && rel.Pinned == was.Pinned {
+			return errUnchanged
+		}
+		_, err = t.ExecContext(ctx, `UPDATE box_versions SET description = ?, pinned = ? WHERE id = ?`, rel.Description, rel.Pinned, row.id)
 		return err
 	})
+}
+
+// DescribeVersion replaces the release notes of a version, in any state. It returns ErrNotFound.
+func (r *Registry) DescribeVersion(ctx context.Context, name boxregistry.Name, v boxregistry.Version, description string) error {
+	return r.EditVersion(ctx, name, v, func(rel *boxregistry.Release) { rel.Description = description })
 }
 
 // Renumber gives a draft another number. Errors: ErrNotFound, ErrImmutable, ErrExists.
@@ -75,7 +91,8 @@ func (r *Registry) Renumber(ctx context.Context, name boxregistry.Name, v, to bo
 		if err != nil {
 			return err
 		}
-		_, copyErr := t.ExecContext(ctx, `UPDATE box_versions SET description = (SELECT description FROM box_versions WHERE id = ?) WHERE id = ?`, row.id, id)
+		_, copyErr := t.ExecContext(ctx, `UPDATE box_versions SET (description, pinned) =
+			(SELECT description, pinned FROM box_versions WHERE id = ?1) WHERE id = ?2`, row.id, id)
 		_, moveErr := t.ExecContext(ctx, `UPDATE box_files SET version_id = ? WHERE version_id = ?`, id, row.id)
 		return errors.Join(copyErr, moveErr, t.dropDraft(ctx, row.id))
 	})
@@ -92,10 +109,7 @@ func (t transaction) taken(ctx context.Context, row versionRow, v boxregistry.Ve
 
 // Pin keeps retention away from a version, or no longer. It returns ErrNotFound.
 func (r *Registry) Pin(ctx context.Context, name boxregistry.Name, v boxregistry.Version, pinned bool) error {
-	return r.change(ctx, "pin", name, v, func(t transaction, row versionRow) error {
-		_, err := t.ExecContext(ctx, `UPDATE box_versions SET pinned = ? WHERE id = ?`, pinned, row.id)
-		return err
-	})
+	return r.EditVersion(ctx, name, v, func(rel *boxregistry.Release) { rel.Pinned = pinned })
 }
 
 // Promote puts a released version into a channel too. It is idempotent. Errors: ErrNotFound, ErrNotReleased,

@@ -21,7 +21,7 @@ func TestCatalogDocument(t *testing.T) {
 	b.release("ops/deb", "1.2.0", "libvirt/amd64")
 	digest := string(must(b.Box(t.Context(), must(boxregistry.ParseName("ops/deb")))).Releases[0].Files[0].Digest)
 	want := `{"name":"ops/deb","description":"about <ops/deb>","short_description":"","versions":[
-		{"version":"1.2.0","status":"active","description_html":"<p>notes &lt;b&gt;</p>\n","description_markdown":"notes <b>","providers":[
+		{"version":"1.2.0","status":"active","description_html":"<p>notes <em>b</em></p>\n","description_markdown":"notes *b*","providers":[
 		{"name":"libvirt","url":"https://boxes.example.org/ops/boxes/deb/versions/1.2.0/providers/libvirt/amd64/` + digest[:12] + `/vagrant.box",
 		"checksum_type":"sha256","checksum":"` + digest + `","architecture":"amd64","default_architecture":true}]}]}`
 	for _, path := range paths {
@@ -112,7 +112,7 @@ func TestCatalogShowsReleasedVersionsOnly(t *testing.T) {
 	if err := b.Revoke(t.Context(), must(boxregistry.ParseName("ops/deb")), must(boxregistry.ParseVersion("2.0")), ""); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := list(b.catalogOf("/ops/deb")), "1.10: libvirt/amd64* virtualbox/amd64* | 1.9: libvirt/amd64*"; got != want {
+	if got, want := inShort(b.catalogOf("/ops/deb")), "1.10: libvirt/amd64* virtualbox/amd64* | 1.9: libvirt/amd64*"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -130,7 +130,7 @@ func TestArchitectures(t *testing.T) {
 		"Vagrant/2.2.18": one, "Vagrant/1.9.1": one, "Vagrant/2.0.0": one,
 	} {
 		for _, path := range paths {
-			if got := list(b.catalogOf(path, "User-Agent: "+agent)); got != want {
+			if got := inShort(b.catalogOf(path, "User-Agent: "+agent)); got != want {
 				t.Errorf("%s by %q: %s, want %s", path, agent, got, want)
 			}
 		}
@@ -199,7 +199,7 @@ func TestMissingBoxes(t *testing.T) {
 			t.Errorf("GET %s repeats what it was asked: %s", path, a.body)
 		}
 	}
-	if a := b.ask("GET", "/no/box"); a.body != `{"errors":["Resource not found!"],"success":false}` {
+	if a := b.ask("GET", "/no/box"); a.body != `{"errors":["Resource not found! If it is private, ask with a token that may read it."],"success":false}` {
 		t.Errorf("body %s", a.body)
 	}
 	if b.log.Len() != 0 {

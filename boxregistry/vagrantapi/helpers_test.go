@@ -18,6 +18,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
 	"github.com/boxkiln/boxkiln/boxregistry/store"
+	"github.com/boxkiln/boxkiln/boxregistry/upload"
 	"github.com/boxkiln/boxkiln/internal/leaktest"
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
@@ -30,10 +31,12 @@ func TestMain(m *testing.M) {
 // bundle is a registry with the real stores behind a real server.
 type bundle struct {
 	*store.Registry
-	t   *testing.T
-	dir string // of the blobs
-	url string
-	log *strings.Builder // errors that the API logged
+	t       *testing.T
+	dir     string // of the blobs
+	url     string
+	api     *API
+	log     *strings.Builder // errors that the API logged
+	handler http.Handler     // what the server serves
 }
 
 // setup serves a registry; wrap, when it is not nil, stands between the network and the API.
@@ -53,15 +56,25 @@ func setup(t *testing.T, o Options, wrap func(http.Handler) http.Handler) *bundl
 	if b.Registry, err = store.New(t.Context(), db, blobs, nil); err != nil {
 		t.Fatal(err)
 	}
+	receiver, err := upload.New(upload.Config{Registry: b.Registry, Rows: b.Registry, Blobs: blobs, Dir: filepath.Join(dir, "uploads")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = receiver.Close() })
+	o.Uploads = receiver
+	o.Editor, o.Downloads = b.Registry, b.Registry
+	o.Revision = func(boxregistry.Name) (uint64, bool) { return b.Revision(), true }
 	o.Logger = slog.New(slog.NewTextHandler(b.log, nil))
-	api := New(b.Registry, o)
+	b.api = New(b.Registry, o)
 	engine := gin.New()
 	engine.GET("/builds/:id", func(c *gin.Context) { c.String(http.StatusOK, "a build") }) // a neighbour, as in the daemon
-	api.Register(engine)
-	handler := CollapseSlashes(engine)
+	b.api.Register(engine)
+	var handler http.Handler = engine
 	if wrap != nil {
 		handler = wrap(handler)
 	}
+	handler = CollapseSlashes(b.api.Signed(handler))
+	b.handler = handler
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	b.url = server.URL
@@ -88,7 +101,7 @@ func (b *bundle) put(box, version, provider, arch, content string) blob.Digest {
 	b.t.Helper()
 	f, err := b.Add(b.t.Context(), boxregistry.Publication{
 		Box: must(boxregistry.ParseName(box)), Version: must(boxregistry.ParseVersion(version)),
-		BoxDescription: "about <" + box + ">", VersionDescription: "notes <b>",
+		BoxDescription: "about <" + box + ">", VersionDescription: "notes *b*",
 		File: boxregistry.File{Provider: boxregistry.Provider(provider), Architecture: boxregistry.Architecture(arch)},
 	}, strings.NewReader(content))
 	if err != nil {
@@ -115,17 +128,26 @@ type answer struct {
 // ask sends a request with headers written as "Name: value"; a redirect is an answer, not followed.
 func (b *bundle) ask(method, path string, headers ...string) answer {
 	b.t.Helper()
+	return b.send(method, path, "", headers...)
+}
+
+// send is ask with a body.
+func (b *bundle) send(method, path, body string, headers ...string) answer {
+	b.t.Helper()
 	url := path
 	if !strings.HasPrefix(path, "http") {
 		url = b.url + path
 	}
-	req, err := http.NewRequestWithContext(b.t.Context(), method, url, nil)
+	req, err := http.NewRequestWithContext(b.t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	req.Header.Set("User-Agent", "Vagrant/2.4.9 (+https://www.vagrantup.com; ruby3.3.8)")
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
+		if name == "Host" {
+			req.Host = value
+		}
 		req.Header.Set(name, value)
 	}
 	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
@@ -134,11 +156,11 @@ func (b *bundle) ask(method, path string, headers ...string) answer {
 		b.t.Fatal(err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
+	got, err := io.ReadAll(res.Body)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return answer{res.StatusCode, res.Header, string(body)}
+	return answer{res.StatusCode, res.Header, string(got)}
 }
 
 // catalogOf asks for a catalog and reads it.
@@ -155,8 +177,8 @@ func (b *bundle) catalogOf(path string, headers ...string) catalog {
 	return c
 }
 
-// list writes a catalog shortly: "1.1: libvirt/amd64* | 1.0: ...".
-func list(c catalog) string {
+// inShort writes a catalog shortly: "1.1: libvirt/amd64* | 1.0: ...".
+func inShort(c catalog) string {
 	var versions []string
 	for _, v := range c.Versions {
 		s := v.Version + ":"

@@ -7,14 +7,19 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha1"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +34,12 @@ func fakeBox(t *testing.T, note string) string {
 	tarball := tar.NewWriter(zip)
 	image := make([]byte, 64<<10) // random, so that the box is large enough to be cut in two
 	_, _ = rand.Read(image)
+	clear(image[:112]) // but for the header of a qcow2 image of 1 GiB
+	copy(image, "QFI\xfb")
+	binary.BigEndian.PutUint32(image[4:], 3)
+	binary.BigEndian.PutUint32(image[20:], 16)
+	binary.BigEndian.PutUint64(image[24:], 1<<30)
+	binary.BigEndian.PutUint32(image[100:], 104)
 	for _, f := range []struct{ name, content string }{
 		{"metadata.json", `{"provider":"libvirt","format":"qcow2","virtual_size":1,"architecture":"amd64"}`},
 		{"Vagrantfile", "# " + note + "\n"},
@@ -52,8 +63,10 @@ func fakeBox(t *testing.T, note string) string {
 
 // client is the installed vagrant with a home of its own, and a record of what it asked the registry.
 type client struct {
-	*bundle
+	*cloud
 	path, home string
+	token      string       // in its environment
+	cutAt      atomic.Int64 // bytes after which the next download breaks off; 0 for never
 
 	mu       sync.Mutex
 	requests []string // "GET /path [range]"
@@ -62,15 +75,40 @@ type client struct {
 func newClient(t *testing.T) *client {
 	t.Helper()
 	c := &client{path: requireTool(t, "vagrant"), home: t.TempDir()}
-	c.bundle = setup(t, Options{}, func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c.mu.Lock()
-			c.requests = append(c.requests, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+r.Header.Get("Range")))
-			c.mu.Unlock()
-			next.ServeHTTP(w, r)
-		})
-	})
+	c.cloud = newCloud(t)
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		c.requests = append(c.requests, strings.TrimSpace(r.Method+" "+r.URL.Path+" "+r.Header.Get("Range")))
+		c.mu.Unlock()
+		if n := c.cutAt.Load(); n > 0 && strings.HasSuffix(r.URL.Path, ".box") && r.Method == http.MethodGet {
+			c.cutAt.Store(0)
+			c.handler.ServeHTTP(&scissors{w, n}, r)
+			panic(http.ErrAbortHandler)
+		}
+		c.handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	c.url = front.URL
 	return c
+}
+
+// scissors end the connection after some bytes. They do not unwrap, so that every byte comes through Write.
+type scissors struct {
+	http.ResponseWriter
+	left int64
+}
+
+func (s *scissors) Write(p []byte) (int, error) {
+	n := min(int64(len(p)), s.left)
+	s.left -= n
+	if _, err := s.ResponseWriter.Write(p[:n]); err != nil {
+		return 0, err
+	}
+	if n < int64(len(p)) {
+		_ = http.NewResponseController(s.ResponseWriter).Flush()
+		return int(n), io.ErrClosedPipe
+	}
+	return int(n), nil
 }
 
 // run runs vagrant and returns its output and whether it ended well.
@@ -78,10 +116,20 @@ func (c *client) run(args ...string) (string, bool) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.path, args...)
+	return c.finish(exec.CommandContext(ctx, c.path, args...))
+}
+
+// finish runs a command in the client's environment.
+func (c *client) finish(cmd *exec.Cmd) (string, bool) {
 	cmd.Dir = c.home
-	cmd.Env = append(os.Environ(), "VAGRANT_HOME="+c.home, "VAGRANT_SERVER_URL="+c.url, "VAGRANT_CHECKPOINT_DISABLE=1",
-		"VAGRANT_NO_PLUGINS=1", "VAGRANT_CLOUD_TOKEN=", "ATLAS_TOKEN=", "LC_ALL=C.UTF-8")
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "VAGRANT_") || strings.HasPrefix(v, "ATLAS_TOKEN=")
+	})
+	cmd.Env = append(cmd.Env, "VAGRANT_HOME="+c.home, "VAGRANT_SERVER_URL="+c.url, "VAGRANT_CHECKPOINT_DISABLE=1",
+		"VAGRANT_NO_PLUGINS=1", "LC_ALL=C.UTF-8")
+	if c.token != "" {
+		cmd.Env = append(cmd.Env, "VAGRANT_CLOUD_TOKEN="+c.token)
+	}
 	cmd.WaitDelay = time.Minute
 	out, err := cmd.CombinedOutput()
 	return string(out), err == nil
@@ -163,6 +211,27 @@ func (c *client) leave(url, part string) {
 	}
 	if err := os.WriteFile(filepath.Join(dir, "box"+hex.EncodeToString(sum[:])), []byte(part), 0o644); err != nil {
 		c.t.Fatal(err)
+	}
+}
+
+// A download that breaks off is gone on with, and counted once.
+func TestVagrantGoesOnWithABrokenDownload(t *testing.T) {
+	t.Parallel()
+	c := newClient(t)
+	var l ledger
+	c.api.tally.sink = &l
+	box := fakeBox(t, "broken")
+	url := strings.TrimPrefix(c.publish("1.0.0", box), c.url)
+	c.cutAt.Store(40000)
+	if out, ok := c.run("box", "add", "ops/deb", "--provider", "libvirt"); ok {
+		t.Fatalf("the cut download was taken for the whole: %s", out)
+	}
+	c.ok("Successfully added box 'ops/deb' (v1.0.0)", "box", "add", "ops/deb", "--provider", "libvirt")
+	if !c.asked("GET " + url + " bytes=40000-") {
+		t.Errorf("asked %q", c.requests)
+	}
+	if err := c.api.Flush(t.Context()); err != nil || l.total() != 1 {
+		t.Errorf("counted %d, %v", l.total(), err)
 	}
 }
 

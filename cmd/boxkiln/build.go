@@ -91,7 +91,7 @@ func checkOnError(o build.OnError) error {
 }
 
 func runBuild(ctx context.Context, env *environment, o *buildOptions, path string) error {
-	plans, whole, err := o.plans(env, path)
+	plans, whole, err := o.plans(ctx, env, path)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func runBuild(ctx context.Context, env *environment, o *buildOptions, path strin
 }
 
 // plans resolves a template with all that it names. whole is false if some of its sources cannot be built, which is told.
-func (o *buildOptions) plans(env *environment, path string) (plans []build.Plan, whole bool, err error) {
+func (o *buildOptions) plans(ctx context.Context, env *environment, path string) (plans []build.Plan, whole bool, err error) {
 	planOptions, err := o.plan()
 	if err == nil {
 		err = o.cache.set(&planOptions.Options)
@@ -130,6 +130,13 @@ func (o *buildOptions) plans(env *environment, path string) (plans []build.Plan,
 	}
 	if err := build.CheckNoCache(plans); err != nil {
 		return nil, false, err
+	}
+	origin, err := readOrigin(ctx, t, planOptions.Cwd)
+	if err != nil {
+		return nil, false, err
+	}
+	for i := range plans {
+		plans[i].Origin = origin
 	}
 	return plans, len(unbuilt) == 0, readInputs(plans, parts)
 }

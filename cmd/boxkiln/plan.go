@@ -58,7 +58,7 @@ built and nothing is downloaded. Switches are those of boxkiln build; --json pri
 }
 
 func runPlan(ctx context.Context, env *environment, o *buildOptions, path string) error {
-	plans, whole, err := o.plans(env, path)
+	plans, whole, err := o.plans(ctx, env, path)
 	if err != nil {
 		return err
 	}

@@ -69,12 +69,49 @@ func TestPublishedBox(t *testing.T) {
 	b := newBench(t)
 	b.run("build", "--box", "acme/made", "--box-version", "1", b.solo(nil, "  post-processor \"vagrant\" {\n    output = \""+b.path("x.box")+"\"\n  }\n")).
 		wants(t, exitOK, "Published and released: acme/made 1")
-	want, err := os.ReadFile(b.path("x.box"))
+	b.servesBox(t, "acme/made", "x.box")
+}
+
+// TestChangedBox: a box that a command of the template changes after it was packed is looked at like a stranger's.
+func TestChangedBox(t *testing.T) {
+	t.Parallel()
+	post := func(b *bench, command string) string {
+		return b.solo(nil, `
+  post-processors {
+    post-processor "vagrant" {
+      output = "`+b.path("x.box")+`"
+    }
+    post-processor "shell-local" {
+      inline = ["cd `+b.dir+`", "`+command+`"]
+    }
+  }
+`)
+	}
+	t.Run("good", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t)
+		b.run("build", "--box", "acme/made", "--box-version", "1", post(b, "gzip -dc x.box > y.box && mv y.box x.box")).
+			wants(t, exitOK, "Published and released: acme/made 1")
+		b.servesBox(t, "acme/made", "x.box")
+	})
+	t.Run("bad", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t)
+		b.run("build", "--box", "acme/made", "--box-version", "1", post(b, "echo no box > x.box")).
+			wants(t, exitFailed, "not a good box")
+		b.nothingLeft()
+	})
+}
+
+// servesBox checks that the one version of a box holds the bytes of a file.
+func (b *bench) servesBox(t *testing.T, box, file string) {
+	t.Helper()
+	want, err := os.ReadFile(b.path(file))
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := b.serve()
-	_, text := d.get("/acme/made", nil)
+	_, text := d.get("/"+box, nil)
 	var catalog struct {
 		Versions []struct{ Providers []struct{ URL string } }
 	}

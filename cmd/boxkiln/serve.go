@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/mirror"
+	"github.com/boxkiln/boxkiln/boxregistry/upload"
 	kiln "github.com/boxkiln/boxkiln/daemon"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
@@ -24,11 +26,17 @@ import (
 type serveOptions struct {
 	listen, baseURL, socketGroup string
 	blobs                        string
-	insecure, redirect           bool
+	insecure, private, redirect  bool
+	noAutoCreate                 bool
 	level                        slog.Level
 	budget                       queue.Budget
 	diskGiB, checkpointGiB       int64
 	checkpointKeep, cacheMaxAge  time.Duration
+	mirrors                      []string
+	mirrorTTL                    time.Duration
+	mirrorOffline                bool
+	purgeAfter                   time.Duration
+	uploads                      limitsFlag
 }
 
 // defaultListen is where the daemon serves boxes and pages unless told otherwise.
@@ -48,15 +56,22 @@ boxes, pages and the API on --listen. A second interrupt ends it at once; what t
 	f.StringVar(&o.listen, "listen", defaultListen, "TCP address for boxes, pages and the API; empty for the socket alone")
 	f.StringVar(&o.baseURL, "base-url", "", "URL under which clients reach the daemon, behind a proxy")
 	f.BoolVar(&o.insecure, "insecure-http", false, "listen without TLS on an address that is not loopback")
+	f.BoolVar(&o.private, "private", false, "show boxes and pages only to those who have a token or have logged in")
 	f.StringVar(&o.blobs, "blobs", "", "where files of boxes are kept: s3://BUCKET/PREFIX?endpoint=URL&region=NAME&path_style=true, or file for the data directory; where they were, unless given (environment "+envBlobs+")")
 	f.BoolVar(&o.redirect, "blob-redirect", false, "send clients to the bucket for their downloads, instead of passing the bytes on")
 	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the daemon's socket")
+	f.BoolVar(&o.noAutoCreate, "no-auto-create", false, "do not make a box, empty and private, when Packer's vagrant-cloud post-processor asks for one that is missing")
 	f.IntVar(&o.budget.MemoryMiB, "memory-budget", 0, "MiB of memory for running builds; 0 for four fifths of the host's")
 	f.IntVar(&o.budget.CPUs, "cpu-budget", 0, "CPUs for running builds; 0 for twice the host's")
 	f.Int64Var(&o.diskGiB, "disk-budget", 0, "GiB of disk for running builds; 0 for nine tenths of what is free")
 	f.Int64Var(&o.checkpointGiB, "checkpoint-budget", 0, "GiB of disk for checkpoints; 0 for 20")
 	f.DurationVar(&o.checkpointKeep, "checkpoint-keep", 30*24*time.Hour, "how old a checkpoint may become before it is removed")
 	f.DurationVar(&o.cacheMaxAge, "cache-max-age", build.DefaultCacheMaxAge, "how old a checkpoint may be to be used, where no template or switch says")
+	f.StringArrayVar(&o.mirrors, "mirror", nil, "serve unknown boxes of an organisation from another registry, `ORG=URL`; * for all organisations; may be repeated")
+	f.DurationVar(&o.mirrorTTL, "mirror-ttl", 15*time.Minute, "how long a mirrored catalog is used without asking again")
+	f.BoolVar(&o.mirrorOffline, "mirror-offline", false, "ask no mirrored registry, and serve what is here")
+	f.DurationVar(&o.purgeAfter, "purge-after", kiln.DefaultPurgeAfter, "how long deleted boxes and versions can be restored")
+	f.Var(&o.uploads, "upload-limits", "what box files may be, as in size=100G,unpacked=1T,ratio=500,entries=1000,window=128M; any size, and those, unless given")
 	f.TextVar(&o.level, "log-level", slog.LevelInfo, "what to log: debug, info, warn or error")
 	return cmd
 }
@@ -82,6 +97,9 @@ func runServe(ctx context.Context, env *environment, o *serveOptions) error {
 		// Without systemd there is nobody to tell, which is no error.
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	}
+	cfg.FirstToken = func(token string) {
+		fmt.Fprintf(env.stdout, "The token of the first administrator, shown only now: %s\n", token)
+	}
 	d, err := kiln.Open(ctx, cfg)
 	if err != nil {
 		return err
@@ -106,12 +124,31 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 	if err != nil {
 		return kiln.Config{}, err
 	}
+	mirrored, err := o.mirror()
+	if err != nil {
+		return kiln.Config{}, err
+	}
 	return kiln.Config{
+		Mirror:            mirrored,
 		RedirectDownloads: o.redirect,
-		Data:              data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
+		NoAutoCreate:      o.noAutoCreate,
+		Data:              data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup, Private: o.private,
 		Checkpoints: kiln.CheckpointLimits{Budget: o.checkpointGiB << 30, Keep: o.checkpointKeep, MaxAge: o.cacheMaxAge},
-		Budget:      budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
+		PurgeAfter:  o.purgeAfter, Uploads: upload.Limits(o.uploads),
+		Budget: budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,
 	}, nil
+}
+
+// mirror reads the switches about other registries.
+func (o *serveOptions) mirror() (kiln.MirrorConfig, error) {
+	cfg := kiln.MirrorConfig{TTL: o.mirrorTTL, Offline: o.mirrorOffline}
+	var errs error
+	for _, text := range o.mirrors {
+		s, err := mirror.ParseSource(text)
+		errs = errors.Join(errs, err)
+		cfg.Sources = append(cfg.Sources, s)
+	}
+	return cfg, errs
 }
 
 // cpuShare is how many guest CPUs there may be for each of the host's: installers wait more than they compute.

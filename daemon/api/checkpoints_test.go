@@ -19,7 +19,7 @@ import (
 )
 
 // openCheckpoints is a real store.
-func openCheckpoints(t *testing.T, db *sqlitedb.DB) *checkpoint.Store {
+func openCheckpoints(t testing.TB, db *sqlitedb.DB) *checkpoint.Store {
 	t.Helper()
 	same := func(b []byte) ([]byte, error) { return b, nil }
 	s, err := checkpoint.Open(t.Context(), db, t.TempDir(), checkpoint.Options{Seal: same, Open: same})

@@ -19,13 +19,19 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/boxkiln/boxkiln/boxregistry/blob/mem"
+	"github.com/boxkiln/boxkiln/boxregistry/signing"
+	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
+	"github.com/boxkiln/boxkiln/boxregistry/upstream"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
 	"github.com/boxkiln/boxkiln/daemon/eventlog"
+	"github.com/boxkiln/boxkiln/daemon/imports"
 	"github.com/boxkiln/boxkiln/daemon/inputs"
 	"github.com/boxkiln/boxkiln/daemon/store"
 	"github.com/boxkiln/boxkiln/daemon/wire"
+	"github.com/boxkiln/boxkiln/internal/audit"
 	"github.com/boxkiln/boxkiln/internal/auth"
 	"github.com/boxkiln/boxkiln/internal/leaktest"
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
@@ -156,6 +162,8 @@ type kiln struct {
 	tokens *auth.Tokens
 	db     *sqlitedb.DB
 	server *api.Server
+	boxes  *boxstore.Registry
+	key    *signing.Key
 	logs   *lockedBuffer
 	tcp    *httptest.Server
 	socket string
@@ -178,7 +186,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func newKiln(t *testing.T) *kiln {
+func newKiln(t testing.TB) *kiln {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := sqlitedb.Open(t.Context(), filepath.Join(dir, "boxkiln.db"))
@@ -186,7 +194,11 @@ func newKiln(t *testing.T) *kiln {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	tokens, err := auth.Open(t.Context(), db, time.Now)
+	record, err := audit.Open(t.Context(), db, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := auth.Open(t.Context(), db, time.Now, record)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,16 +207,27 @@ func newKiln(t *testing.T) *kiln {
 		tokens: tokens, db: db, logs: &lockedBuffer{}, socket: filepath.Join(dir, "daemon.sock"),
 	}
 	k.window = &glass{builds: k.builds, typed: map[build.ID]string{}}
-	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
+	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Audit: record, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
 		Log: slog.New(slog.NewTextHandler(k.logs, nil)), Now: time.Now}
 	k.server.Checkpoints = openCheckpoints(t, db)
+	var boxesErr, keyErr error
+	k.boxes, boxesErr = boxstore.New(t.Context(), db, &mem.Store{}, nil)
+	k.key, keyErr = signing.NewKey()
+	if err := errors.Join(boxesErr, keyErr); err != nil {
+		t.Fatal(err)
+	}
+	k.server.Installed = k.boxes
+	manager := imports.New(imports.Config{Fetcher: &upstream.Fetcher{Dir: t.TempDir()}})
+	t.Cleanup(manager.Close)
+	k.server.Imports = manager
+	k.openRegistry(t, dir)
 	k.tcp = k.serve(t, "tcp", "127.0.0.1:0")
 	k.serve(t, "unix", k.socket)
 	return k
 }
 
 // serve answers at an address until the test ends.
-func (k *kiln) serve(t *testing.T, network, address string) *httptest.Server {
+func (k *kiln) serve(t testing.TB, network, address string) *httptest.Server {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -213,13 +236,14 @@ func (k *kiln) serve(t *testing.T, network, address string) *httptest.Server {
 	return k.serveOn(t, l)
 }
 
-func (k *kiln) serveOn(t *testing.T, l net.Listener) *httptest.Server {
+func (k *kiln) serveOn(t testing.TB, l net.Listener) *httptest.Server {
 	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.HandleMethodNotAllowed = true
-	r.Use(api.Guard(k.tokens))
+	r.Use(api.Guard(k.tokens, nil))
 	k.server.Mount(r)
+	api.Beside{Known: k.boxes, Key: k.key.Public(), Log: k.server.Log}.Register(r)
 	s := httptest.NewUnstartedServer(r)
 	s.Listener.Close()
 	s.Listener, s.Config.ConnContext = l, api.ConnContext
@@ -244,7 +268,7 @@ func (noResumer) Retry(context.Context, auth.Principal, build.ID) (build.Record,
 }
 
 // token makes a token of a scope; none for no scope.
-func (k *kiln) token(t *testing.T, scope auth.Scope) string {
+func (k *kiln) token(t testing.TB, scope auth.Scope) string {
 	t.Helper()
 	if scope == "" {
 		return ""
@@ -281,7 +305,7 @@ func connect(t *testing.T, url, token string) *client.Client {
 }
 
 // do sends a bare request over TCP; the answer's body is read.
-func (k *kiln) do(t *testing.T, method, path, token, body string, header http.Header) (*http.Response, string) {
+func (k *kiln) do(t testing.TB, method, path, token, body string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, k.tcp.URL+path, strings.NewReader(body))
 	if err != nil {

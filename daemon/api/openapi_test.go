@@ -14,10 +14,13 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/boxkiln/boxkiln/boxregistry/sbom"
+	"github.com/boxkiln/boxkiln/boxregistry/upstream"
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/audit"
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
@@ -154,8 +157,21 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"AnswerRequest": wire.AnswerRequest{}, "OutputList": wire.OutputList{}, "Output": wire.Output{},
 		"Checkpoint": wire.Checkpoint{}, "CheckpointHost": hypervisor.Host{},
 		"CheckpointList": wire.CheckpointList{}, "PruneRequest": wire.PruneRequest{}, "PruneReply": wire.PruneReply{},
+		"NamedFile": wire.NamedFile{}, "System": sbom.System{}, "Package": sbom.Package{}, "PackageList": wire.PackageList{},
+		"PackageChange": sbom.Change{}, "PackageChanges": sbom.Changes{}, "PackageDiff": wire.PackageDiff{},
+		"Discrepancy": sbom.Discrepancy{}, "Parity": sbom.Parity{}, "ParityReport": wire.ParityReport{},
+		"ImportRequest": wire.ImportRequest{}, "Import": wire.Import{}, "ImportList": wire.ImportList{},
+		"ImportEvent": wire.ImportEvent{}, "ImportSummary": upstream.Summary{},
 		"FsckRequest": wire.FsckRequest{}, "FsckEvent": wire.FsckEvent{}, "FsckFinding": wire.FsckFinding{}, "FsckReport": wire.FsckReport{},
+		"BoxSummary": wire.BoxSummary{}, "BoxList": wire.BoxList{}, "Box": wire.Box{}, "BoxVersion": wire.BoxVersion{},
+		"BoxFile": wire.BoxFile{}, "BoxEdit": wire.BoxEdit{}, "VersionEdit": wire.VersionEdit{}, "Retention": wire.Retention{},
+		"RetentionReply": wire.RetentionReply{}, "ReleaseRequest": wire.ReleaseRequest{}, "RevokeRequest": wire.RevokeRequest{},
+		"BoxDownload": wire.BoxDownload{}, "BoxDownloadList": wire.BoxDownloadList{}, "TrashList": wire.TrashList{},
+		"UploadRequest": wire.UploadRequest{}, "Upload": wire.Upload{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
+		"UserRequest": wire.UserRequest{}, "PasswordRequest": wire.PasswordRequest{}, "UserList": wire.UserList{}, "User": auth.User{},
+		"OrgRequest": wire.OrgRequest{}, "OrgList": wire.OrgList{}, "Org": auth.Org{}, "Member": auth.Member{}, "MemberRequest": wire.MemberRequest{},
+		"AuditList": wire.AuditList{}, "AuditEntry": audit.Entry{}, "AuditReply": wire.AuditReply{},
 	} {
 		s, ok := d.Components.Schemas[name]
 		if !ok {

@@ -19,7 +19,7 @@ import (
 
 // stageRevision is part of every fingerprint. Raise it when a step comes to do something else to the guest or to the
 // artifact, or when fingerprints are made in another way: whatever was kept before is then made again.
-const stageRevision = 1
+const stageRevision = 2
 
 // The kinds of things that are hashed. Each is followed by its parts, and what can have any length or number by that
 // first, so that no two different trees are written alike.

@@ -51,6 +51,7 @@ type Plan struct {
 	Post         [][]PostPlan          `json:"post,omitempty" guest:"apart"`
 	Options      Options               `json:"options" guest:"no"`
 	Inputs       []Input               `json:"inputs,omitempty" guest:"apart"`
+	Origin       Origin                `json:"origin,omitzero" guest:"no"`
 	// Volatile are the source's arguments whose value differs in every run.
 	Volatile []template.Use `json:"volatile,omitempty" guest:"no"`
 	// Secrets are the values that no log, event or file may show. They are sealed apart from the plan.

@@ -39,6 +39,9 @@ type Session struct {
 	KeepMade bool                // post-process: whether those files are a result
 	Results  []hypervisor.File   // post-process: every file that stays
 	Box      *hypervisor.File    // post-process: the box to publish, if a post-processor made one
+	BaseBox  string              // fetch-media: the box whose disk is the medium, as a box:// URL with its version; empty for none
+	Packages []byte              // record-packages: what is installed, as CycloneDX; nil if that is not known
+	MadeBy   ID                  // restore-artifact: the build that made what was taken; empty if this one makes it
 
 	mu        sync.Mutex
 	abort     context.CancelCauseFunc

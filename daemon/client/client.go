@@ -20,7 +20,6 @@ import (
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/wire"
-	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
 // ErrNoDaemon says that nothing answers where a daemon was looked for.
@@ -55,7 +54,17 @@ func Remote(server, token string) (*Client, error) {
 // Close drops idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
+// do sends a request. An answer that is no success is an error.
 func (c *Client) do(ctx context.Context, method, path string, body io.Reader, header http.Header) (*http.Response, error) {
+	res, err := c.send(ctx, method, path, body, header)
+	if err != nil || res.StatusCode < 300 {
+		return res, err
+	}
+	defer res.Body.Close()
+	return nil, replyError(res)
+}
+
+func (c *Client) send(ctx context.Context, method, path string, body io.Reader, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base.String()+path, body)
 	if err != nil {
 		return nil, err
@@ -70,11 +79,7 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader, he
 	if err != nil {
 		return nil, c.dialError(err)
 	}
-	if res.StatusCode < 300 {
-		return res, nil
-	}
-	defer res.Body.Close()
-	return nil, replyError(res)
+	return res, nil
 }
 
 // dialError marks the error of a request that reached nobody.
@@ -231,25 +236,6 @@ func (c *Client) FetchOutput(ctx context.Context, id build.ID, n int, w io.Write
 	defer res.Body.Close()
 	_, err = io.Copy(w, res.Body)
 	return err
-}
-
-// CreateToken makes a token. A zero lifetime means that it does not expire.
-func (c *Client) CreateToken(ctx context.Context, name, scope string, lifetime time.Duration) (string, error) {
-	var reply wire.TokenReply
-	err := c.call(ctx, http.MethodPost, "/v1/tokens", wire.TokenRequest{Name: name, Scope: scope, Seconds: int64(lifetime / time.Second)}, &reply)
-	return reply.Token, err
-}
-
-// Tokens lists the daemon's tokens.
-func (c *Client) Tokens(ctx context.Context) ([]auth.Token, error) {
-	var reply wire.TokenList
-	err := c.call(ctx, http.MethodGet, "/v1/tokens", nil, &reply)
-	return reply.Tokens, err
-}
-
-// RevokeToken ends the tokens of a name, or the one with an id.
-func (c *Client) RevokeToken(ctx context.Context, nameOrID string) error {
-	return c.call(ctx, http.MethodDelete, "/v1/tokens/"+url.PathEscape(nameOrID), nil, nil)
 }
 
 // maxEvent bounds one event, in bytes: a line of guest output is cut long before.

@@ -188,7 +188,7 @@ func (j *job) convert(ctx context.Context, src, format string) (string, error) {
 		return "", err
 	}
 	return f.Name(), j.Tool.Convert(ctx, disk.ConvertOptions{Src: src, SrcFormat: format, Dst: f.Name(), DstFormat: disk.QCOW2,
-		Progress: j.title("converting " + filepath.Base(src))})
+		Volatile: true, Progress: j.title("converting " + filepath.Base(src))})
 }
 
 func readHeader(path string) (disk.QCOW2Header, error) {

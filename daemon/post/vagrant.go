@@ -265,5 +265,6 @@ func write(ctx context.Context, a hypervisor.Artifact, o pack.Options, box *hype
 		return err
 	}
 	box.Size, box.SHA256, box.VirtualSize, box.Format = res.Size, res.SHA256, res.VirtualSize, o.Provider
+	box.Box = &hypervisor.Box{Provider: res.Metadata.Provider, Architecture: res.Metadata.Architecture, Unpacked: res.Unpacked}
 	return f.Commit()
 }

@@ -32,6 +32,9 @@ func (k *kept) keepArtifact(ctx context.Context, s *build.Session) error {
 		k.stop(s, "%s: %v", build.StageArtifact, err)
 		return nil
 	}
+	if err := keepPackages(s, draft.Dir); err != nil {
+		s.Log.Message("the list of packages is not kept with the artifact: %v", err)
+	}
 	k.commit(ctx, s, draft, k.meta(s, i, checkpoint.KindArtifact, func(m *checkpoint.Meta) {
 		m.Artifact, m.KeepMade = &a, s.KeepMade
 	}))
@@ -104,8 +107,12 @@ func copyFile(ctx context.Context, dst, src string, mode os.FileMode) error {
 func (k *kept) restoreArtifact(ctx context.Context, s *build.Session) error {
 	e := k.from.Entry
 	s.Log.Say("Nothing changed: taking the artifact of build %s, %s", e.Build, k.age)
-	s.Made, s.KeepMade = *e.Artifact, e.KeepMade
+	s.Made, s.KeepMade, s.MadeBy = *e.Artifact, e.KeepMade, e.Build
 	s.Made.Files = nil
+	var err error
+	if s.Packages, err = keptPackages(k.from.Dir); err != nil {
+		return fmt.Errorf("restore the list of packages: %w", err)
+	}
 	for _, f := range e.Artifact.Files {
 		dst, err := s.Outputs.Place(f.Dest)
 		if err != nil {

@@ -80,6 +80,7 @@ func (t *Set) fetchBox(ctx context.Context, s *build.Session) error {
 		return err
 	}
 	s.Media = boxMedium(found.File.Digest, path, text)
+	s.BaseBox = iso.BoxScheme + found.Box.String() + "?" + url.Values{"version": {found.Version.String()}, "architecture": {string(found.File.Architecture)}}.Encode()
 	return nil
 }
 

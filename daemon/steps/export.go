@@ -9,6 +9,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
 // export writes the machine's disks to the output directory.
@@ -29,7 +30,7 @@ func (t *Set) export(ctx context.Context, s *build.Session) error {
 	}
 	a, err := s.Machine.Export(ctx, dir, hypervisor.ExportOptions{
 		Format: format, Compress: s.Plan.Output.DiskCompression, SkipCompaction: s.Plan.Output.SkipCompaction,
-		Name: s.Plan.DefaultName(), Log: out,
+		Volatile: true, Name: s.Plan.DefaultName(), Log: out,
 		Progress: func(done, total int64) { s.Log.Progress("Exporting", done, total) },
 	})
 	if err != nil {
@@ -57,6 +58,20 @@ func (t *Set) postProcess(ctx context.Context, s *build.Session) error {
 		s.Log.Artifact(fmt.Sprintf("VM files in directory: %s", s.Plan.OutputDirectory()))
 	}
 	s.KeepMade = keepMade
+	return syncMade(s)
+}
+
+// syncMade makes those of the machine's files durable that are results. Most builds keep a box instead, and never have hundreds
+// of megabytes written to the disk that are read once and removed.
+func syncMade(s *build.Session) error {
+	for _, f := range s.Made.Files {
+		if !slices.ContainsFunc(s.Results, func(r hypervisor.File) bool { return r.Path == f.Path }) {
+			continue
+		}
+		if err := fsx.Sync(f.Path); err != nil {
+			return build.OurFault(err)
+		}
+	}
 	return nil
 }
 

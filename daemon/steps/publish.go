@@ -2,9 +2,9 @@ package steps
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 
@@ -13,23 +13,17 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/pack"
+	"github.com/boxkiln/boxkiln/hypervisor"
 )
+
+// copyBuffer is what one read of a box takes.
+const copyBuffer = 1 << 20
 
 // ReleaseGate knows the other builds of a run. A version is released by the last build that publishes into it.
 type ReleaseGate interface {
 	// Published notes that a build's file is in its version, and tells whether all others of its run that publish there
 	// have theirs in too. waiting names those that have not, or never will.
 	Published(ctx context.Context, s *build.Session) (all bool, waiting []string, err error)
-}
-
-// provenance is what a version's page says of where a file comes from.
-type provenance struct {
-	Build       build.ID `json:"build"`
-	Template    string   `json:"template"`
-	Source      string   `json:"source"`
-	Driver      string   `json:"driver"`
-	MediaURL    string   `json:"media_url,omitempty"`
-	MediaSHA256 string   `json:"media_sha256,omitempty"`
 }
 
 // publication is where a plan publishes.
@@ -82,17 +76,28 @@ func (t *Set) publishBox(ctx context.Context, s *build.Session) error {
 		return err
 	}
 	s.Log.Say("Publishing %s %s...", pub.Box, pub.Version)
-	if err := t.storeBox(ctx, s, &pub); err != nil {
+	var sum hash.Hash
+	if err := t.storeBox(ctx, s, &pub, &sum); err != nil {
+		return err
+	}
+	smokeErr := t.smoke(ctx, s, &pub) // before the provenance, which tells of it
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := t.attest(ctx, s, &pub, sum); err != nil {
 		return err
 	}
 	if err := t.Registry.Publish(ctx, pub); err != nil {
 		return err
 	}
-	if s.Plan.Publish.Smoke {
-		if err := t.smoke(ctx, s, pub); err != nil {
-			return err
-		}
+	if err := t.noteSmoke(ctx, pub, smokeErr); err != nil {
+		return err
 	}
+	return t.release(ctx, s, pub)
+}
+
+// release opens the version to clients, if this is the last build of its run that publishes there.
+func (t *Set) release(ctx context.Context, s *build.Session, pub boxregistry.Publication) error {
 	all, waiting, err := t.Gate.Published(ctx, s)
 	if err != nil {
 		return err
@@ -108,53 +113,89 @@ func (t *Set) publishBox(ctx context.Context, s *build.Session) error {
 	return nil
 }
 
-// storeBox puts the box's bytes into the blob store, in one pass: copied and inspected if a post-processor made it,
-// packed straight into the store otherwise.
-func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication) error {
-	w, err := t.Registry.OpenWriter(ctx)
-	if err != nil {
-		return build.OurFault(err)
-	}
-	defer w.Close()
-	if s.Box != nil {
-		err = t.copyBox(ctx, s, pub, w)
-	} else {
-		err = t.packBox(ctx, s, pub, w)
-	}
+// storeBox puts the box's bytes into the blob store and completes the publication. sum will be what its signature signs.
+func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) error {
+	info, err := t.boxBytes(ctx, s, pub, sum)
 	if err != nil {
 		return err
-	}
-	info, err := w.Commit(ctx, "")
-	if err != nil {
-		return build.OurFault(err)
 	}
 	pub.File.Digest, pub.File.Size = info.Digest, info.Size
 	pub.File.Firmware = "bios"
 	if s.Plan.Machine.Firmware.UEFI {
 		pub.File.Firmware = "uefi"
 	}
-	pub.File.Provenance, err = json.Marshal(provenance{Build: s.Build, Template: s.Plan.Template, Source: s.Plan.Label,
-		Driver: s.Plan.Driver, MediaURL: s.Media.URL, MediaSHA256: s.Media.SHA256.Hex})
-	return err
+	return nil
 }
 
-func (t *Set) copyBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, w io.Writer) error {
-	f, err := os.Open(s.Box.Path)
+// boxBytes stores the box in one pass. One that no post-processor made is packed straight into the store. One that our packer
+// made is copied: its digest shows that nobody has changed it, and the packer knows what is in it. Every other is inspected
+// while it is copied.
+func (t *Set) boxBytes(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) (blob.Info, error) {
+	if s.Box == nil {
+		return t.store(ctx, s, "", sum, func(w io.Writer) error { return t.packBox(ctx, s, pub, w) })
+	}
+	if s.Box.Box != nil {
+		info, err := t.store(ctx, s, blob.Digest(s.Box.SHA256), sum, func(w io.Writer) error { return copyBox(ctx, s.Box, pub, w) })
+		if !errors.Is(err, blob.ErrDigestMismatch) {
+			return info, err
+		}
+	}
+	return t.store(ctx, s, "", sum, func(w io.Writer) error { return inspectBox(ctx, s.Box, pub, w) })
+}
+
+// store makes a blob of what write writes, if it has that digest; of any, if want is empty.
+func (t *Set) store(ctx context.Context, s *build.Session, want blob.Digest, sum *hash.Hash, write func(io.Writer) error) (blob.Info, error) {
+	w, err := t.openWriter(ctx, s, sum)
+	if err != nil {
+		return blob.Info{}, build.OurFault(err)
+	}
+	defer w.Close()
+	if err := write(w); err != nil {
+		return blob.Info{}, err
+	}
+	info, err := w.Commit(ctx, want)
+	return info, build.OurFault(err)
+}
+
+// copyBox copies a box whose packer described it.
+func copyBox(ctx context.Context, box *hypervisor.File, pub *boxregistry.Publication, w io.Writer) error {
+	f, err := os.Open(box.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	stop := context.AfterFunc(ctx, func() { f.Close() }) // ends the copy
+	_, err = io.CopyBuffer(w, struct{ io.Reader }{f}, make([]byte, copyBuffer))
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	pub.File.UnpackedSize, pub.File.VirtualSize = box.Box.Unpacked, box.VirtualSize
+	return errors.Join(err, placeBox(pub, box.Box.Provider, box.Box.Architecture))
+}
+
+// inspectBox copies a box of anybody's and looks at it on the way.
+func inspectBox(ctx context.Context, box *hypervisor.File, pub *boxregistry.Publication, w io.Writer) error {
+	f, err := os.Open(box.Path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	sum, err := boxfile.Inspect(ctx, io.TeeReader(f, w), boxfile.Limits{})
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.Box.Name(), err)
+		return fmt.Errorf("%s: %w", box.Name(), err)
 	}
 	pub.File.UnpackedSize, pub.File.VirtualSize = sum.Unpacked, sum.VirtualSize
-	if sum.Metadata.Architecture != "" {
-		if pub.File.Architecture, err = boxregistry.ParseArchitecture(sum.Metadata.Architecture); err != nil {
+	return placeBox(pub, sum.Metadata.Provider, sum.Metadata.Architecture)
+}
+
+// placeBox publishes a box for the provider that it says it is for, and for its architecture if it names one.
+func placeBox(pub *boxregistry.Publication, provider, arch string) (err error) {
+	if arch != "" {
+		if pub.File.Architecture, err = boxregistry.ParseArchitecture(arch); err != nil {
 			return err
 		}
 	}
-	pub.File.Provider, err = boxregistry.ParseProvider(sum.Metadata.Provider)
+	pub.File.Provider, err = boxregistry.ParseProvider(provider)
 	return err
 }
 

@@ -27,12 +27,15 @@ var insecureKey []byte
 // smokeTimeout bounds the smoke test. Under emulation a boot takes half a minute.
 const smokeTimeout = 10 * time.Minute
 
-// smoke boots the packed box once, on fresh overlays of its disks, and logs in as Vagrant will. The result is kept with
-// the version; a failure ends the build, and the version stays a draft.
-func (t *Set) smoke(ctx context.Context, s *build.Session, pub boxregistry.Publication) error {
+// smoke boots the packed box once, on fresh overlays of its disks, and logs in as Vagrant will, if the plan asks for it. The
+// result goes into the publication.
+func (t *Set) smoke(ctx context.Context, s *build.Session, pub *boxregistry.Publication) error {
+	if !s.Plan.Publish.Smoke {
+		return nil
+	}
 	s.Log.Say("Smoke test: booting the packed box...")
 	began := t.Now()
-	err := t.bootBox(ctx, s, pub)
+	err := t.bootBox(ctx, s, *pub)
 	result := boxregistry.Smoke{Passed: err == nil, At: t.Now()}
 	if err != nil {
 		result.Detail = err.Error()
@@ -40,11 +43,21 @@ func (t *Set) smoke(ctx context.Context, s *build.Session, pub boxregistry.Publi
 		result.Detail = fmt.Sprintf("logged in %.0f s after power-on", t.Now().Sub(began).Seconds())
 		s.Log.Message("%s", result.Detail)
 	}
-	noteErr := t.Registry.SetSmoke(context.WithoutCancel(ctx), pub.Box, pub.Version, pub.File.Provider, pub.File.Architecture, result)
-	if err != nil {
-		err = fmt.Errorf("the packed box failed its smoke test and stays a draft: %w", err)
+	pub.File.Smoke = result
+	return err
+}
+
+// noteSmoke keeps the result of the smoke test, if there was one, with the published file. A failure ends the build, and the
+// version stays a draft.
+func (t *Set) noteSmoke(ctx context.Context, pub boxregistry.Publication, failure error) error {
+	if !pub.File.Smoke.Tried() {
+		return nil
 	}
-	return errors.Join(err, noteErr)
+	err := t.Registry.SetSmoke(context.WithoutCancel(ctx), pub.Box, pub.Version, pub.File.Provider, pub.File.Architecture, pub.File.Smoke)
+	if failure != nil {
+		failure = fmt.Errorf("the packed box failed its smoke test and stays a draft: %w", failure)
+	}
+	return errors.Join(failure, err)
 }
 
 func (t *Set) bootBox(ctx context.Context, s *build.Session, pub boxregistry.Publication) (err error) {

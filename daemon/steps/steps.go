@@ -1,16 +1,18 @@
 // Package steps holds the stages of a build, one file each, in the order in which a build runs them: fetch-media,
-// make-key, make-media, serve-seed, create-machine, type-boot, wait-guest, provision, shutdown, export, post-process,
-// publish. Each is a function over the build's session; [Set.List] puts together those that a plan needs. Steps have no
-// clean-up: what they do outside the process they first write to the ledger.
+// make-key, make-media, serve-seed, create-machine, type-boot, wait-guest, provision, record-packages, shutdown, export,
+// post-process, publish. Each is a function over the build's session; [Set.List] puts together those that a plan needs.
+// Steps have no clean-up: what they do outside the process they first write to the ledger.
 package steps
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
+	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/iso"
@@ -23,6 +25,9 @@ type Registry interface {
 	OpenBlob(ctx context.Context, d blob.Digest) (io.ReadSeekCloser, blob.Info, error)
 	Publish(ctx context.Context, p boxregistry.Publication) error
 	Release(ctx context.Context, name boxregistry.Name, v boxregistry.Version, channels ...boxregistry.Channel) error
+	SetPackages(ctx context.Context, d blob.Digest, sbom json.RawMessage) error
+	Signatures(ctx context.Context, d blob.Digest) (string, error)
+	AddSignatures(ctx context.Context, d blob.Digest, files string) error
 	SetSmoke(ctx context.Context, name boxregistry.Name, v boxregistry.Version, p boxregistry.Provider, a boxregistry.Architecture, s boxregistry.Smoke) error
 	Resolve(ctx context.Context, name boxregistry.Name, r boxregistry.Requirement, p boxregistry.Provider, a boxregistry.Architecture) (boxregistry.Resolved, error)
 }
@@ -35,6 +40,12 @@ type Set struct {
 	Registry Registry
 	Gate     ReleaseGate
 	Now      func() time.Time
+
+	// Signer signs what is published; nil signs nothing.
+	Signer *signing.Key
+	// History tells provenance how long the steps took; nil tells nothing.
+	History History
+	Version string // of Boxkiln
 
 	// Checkpoints keeps stages for later builds; nil keeps nothing.
 	Checkpoints *checkpoint.Store
@@ -88,6 +99,7 @@ func (t *Set) guestSteps(k *kept, p *build.Plan) []build.Step {
 		step.Cached, step.Rewind = k.cached(i+1), k.rewindTo(i)
 		list = append(list, step, k.freezeStep(i+1, step.Name))
 	}
+	list = append(list, build.Step{Name: "record-packages", Do: t.recordPackages, Needed: k.packagesWanted})
 	return append(list, build.Step{Name: "clean-guest", Timeout: cleanTimeout, Do: t.cleanGuest,
 		Needed: func(s *build.Session) bool { return k.machineNeeded(s) && s.Key.Authorized != "" }})
 }

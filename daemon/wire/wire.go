@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
-	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
 // SubmitRequest asks for builds, all of one command.
@@ -66,23 +65,6 @@ type OutputList struct {
 	Outputs []Output `json:"outputs"`
 }
 
-// TokenRequest asks for a token.
-type TokenRequest struct {
-	Name    string `json:"name"`
-	Scope   string `json:"scope"`
-	Seconds int64  `json:"seconds,omitempty"` // until it expires; 0 for never
-}
-
-// TokenList lists tokens without revealing them.
-type TokenList struct {
-	Tokens []auth.Token `json:"tokens"`
-}
-
-// TokenReply carries a new token, the only time that it is shown.
-type TokenReply struct {
-	Token string `json:"token"`
-}
-
 // Info describes the daemon to its client.
 type Info struct {
 	Version  string `json:"version"`
@@ -101,7 +83,9 @@ const (
 	CodeForbidden    Code = "forbidden"
 	CodeNotFound     Code = "not_found"
 	CodeConflict     Code = "conflict"
+	CodeBusy         Code = "busy" // a conflict with what is going on: it passes
 	CodeOverBudget   Code = "over_budget"
+	CodeBadBox       Code = "bad_box"
 	CodeDiskFull     Code = "disk_full"
 	CodeTooLarge     Code = "too_large"
 	CodeTooMany      Code = "too_many"
@@ -116,7 +100,9 @@ var Status = map[Code]int{
 	CodeForbidden:    http.StatusForbidden,
 	CodeNotFound:     http.StatusNotFound,
 	CodeConflict:     http.StatusConflict,
+	CodeBusy:         http.StatusLocked,
 	CodeOverBudget:   http.StatusUnprocessableEntity,
+	CodeBadBox:       http.StatusUnsupportedMediaType,
 	CodeDiskFull:     http.StatusInsufficientStorage,
 	CodeTooLarge:     http.StatusRequestEntityTooLarge,
 	CodeTooMany:      http.StatusTooManyRequests,

@@ -22,6 +22,8 @@ type ConvertOptions struct {
 	// AnyOrder lets clusters be written in the order in which they are ready. That is faster, above all with Compress,
 	// but the bytes of the image differ from run to run.
 	AnyOrder bool
+	// Volatile leaves it to the caller to make the image durable, if it is to be: most are read once and removed.
+	Volatile bool
 	// Extra are further switches for qemu-img, such as "-o", "subformat=streamOptimized".
 	Extra []string
 	// Progress is called with bytes of the guest's disk; it may be nil.
@@ -29,7 +31,7 @@ type ConvertOptions struct {
 }
 
 // Convert writes a flattened copy of an image without its unused clusters: runs of zeros of 4 KiB and more become holes.
-// Dst appears when it is whole and durable; on failure and cancellation nothing is left.
+// Dst appears when it is whole and, unless it may be volatile, durable; on failure and cancellation nothing is left.
 func (t Tool) Convert(ctx context.Context, o ConvertOptions) error {
 	if err := errors.Join(needFormat("convert", o.Src, o.SrcFormat), needFormat("convert to", o.Dst, o.DstFormat)); err != nil {
 		return err
@@ -53,6 +55,9 @@ func (t Tool) Convert(ctx context.Context, o ConvertOptions) error {
 	}
 	if err := t.run(ctx, o.args(src, part.Name()), watch); err != nil {
 		return fmt.Errorf("convert %s image %q to %s %q: %w", o.SrcFormat, o.Src, o.DstFormat, o.Dst, err)
+	}
+	if o.Volatile {
+		return part.Place()
 	}
 	return part.Commit()
 }

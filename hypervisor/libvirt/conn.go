@@ -34,13 +34,17 @@ type pool struct {
 	mu     sync.Mutex
 	links  map[string]*link
 	closed bool
+	events listeners
 }
 
 // link is the place of one connection. Whoever holds its token may open or replace the connection.
 type link struct {
-	token chan struct{}
-	conn  *libvirt.Connect
+	token    chan struct{}
+	conn     *libvirt.Connect
+	callback int // of the connection's events, for which libvirt keeps it open; noCallback if there are none
 }
+
+const noCallback = -1
 
 var errClosed = errors.New("the libvirt driver is closed")
 
@@ -111,21 +115,32 @@ func (p *pool) acquire(ctx context.Context, uri string) (*libvirt.Connect, error
 		if alive, err := l.conn.IsAlive(); err == nil && alive {
 			return l.conn, l.conn.Ref()
 		}
-		l.conn.Close()
-		l.conn = nil
+		_ = l.drop() // it is dead
 	}
 	conn, err := connect(uri)
 	if err != nil {
 		return nil, err
 	}
+	l.conn, l.callback = conn, p.events.register(conn)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		conn.Close()
-		return nil, errClosed
+		return nil, errors.Join(errClosed, l.drop())
 	}
-	l.conn = conn
 	return conn, conn.Ref()
+}
+
+// drop closes the connection. The caller holds the token.
+func (l *link) drop() error {
+	if l.conn == nil {
+		return nil
+	}
+	conn := l.conn
+	l.conn = nil
+	if l.callback != noCallback {
+		_ = conn.DomainEventDeregister(l.callback) // fails only if the connection died, and the registration with it
+	}
+	return closeConn(conn)
 }
 
 // Keep-alive closes a connection whose other end was silent for about 5 x 3 seconds.
@@ -164,10 +179,7 @@ func (p *pool) close() error {
 	var errs []error
 	for _, l := range links {
 		l.token <- struct{}{}
-		if l.conn != nil {
-			errs = append(errs, closeConn(l.conn))
-			l.conn = nil
-		}
+		errs = append(errs, l.drop())
 		<-l.token
 	}
 	return errors.Join(errs...)

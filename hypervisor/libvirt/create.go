@@ -180,13 +180,13 @@ func (d *Driver) prepare(ctx context.Context, facts hostFacts, spec hypervisor.S
 	if err := choosePorts(ctx, spec, set, &h); err != nil {
 		return h, err
 	}
-	h.models, err = askModels(ctx, h.emulator, set.QemuArgs)
+	h.models, err = d.programs.models(ctx, h.emulator, set.QemuArgs)
 	return h, err
 }
 
 // inspect finds the accelerator, QEMU and the firmware.
 func (d *Driver) inspect(facts hostFacts, spec hypervisor.Spec, set settings) (host, error) {
-	h := host{kvm: facts.accel.kvm && set.Accelerator != "tcg", reason: facts.accel.reason, uuid: uuid.NewString()}
+	h := host{kvm: facts.accel.kvm && set.Accelerator != "tcg", reason: facts.accel.reason, uuid: uuid.NewString(), libvirt: facts.version}
 	if set.Accelerator == "tcg" {
 		h.reason = "accelerator asks for it"
 	}

@@ -134,7 +134,7 @@ func (hw *hardware) devices() (*libvirtxml.DomainDeviceList, error) {
 		Emulator:    hw.host.emulator,
 		Disks:       disks,
 		Controllers: controllers,
-		MemBalloon:  &libvirtxml.DomainMemBalloon{Model: "none"},
+		MemBalloon:  hw.balloon(),
 		RNGs: []libvirtxml.DomainRNG{{Model: "virtio", Backend: &libvirtxml.DomainRNGBackend{
 			Random: &libvirtxml.DomainRNGBackendRandom{Device: "/dev/urandom"},
 		}}},

@@ -23,9 +23,11 @@ func testHost() host {
 				"virtio-net": "PCI", "virtio-net-pci": "PCI", "e1000": "PCI", "rtl8139": "PCI", "virtio-rng-pci": "PCI",
 				"usb-tablet": "usb-bus", "scsi-hd": "SCSI",
 			},
-			types: map[string]map[string]string{"scsi-hd": {"lun": "uint32", "removable": "bool", "drive": "str"}},
+			reports: true,
+			types:   map[string]map[string]string{"scsi-hd": {"lun": "uint32", "removable": "bool", "drive": "str"}},
 		},
-		asIs: func(path string) bool { return strings.HasPrefix(path, "/iso/") },
+		libvirt: 9000000,
+		asIs:    func(path string) bool { return strings.HasPrefix(path, "/iso/") },
 	}
 }
 
@@ -156,6 +158,39 @@ func TestQemuArgsRefused(t *testing.T) {
 			_, err := testDomain(t, map[string]any{"qemuargs": c.args}, testHost(), nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("qemuargs %v: %v; want %q in the error", c.args, err, c.want)
+			}
+		})
+	}
+}
+
+func TestBalloon(t *testing.T) {
+	t.Parallel()
+	oldLibvirt, oldQEMU := testHost(), testHost()
+	oldLibvirt.libvirt, oldQEMU.models.reports = 6008000, false
+	device := func(value string) [][]string { return [][]string{{"-device", value}} }
+	for name, c := range map[string]struct {
+		host host
+		arch string
+		args [][]string
+		want bool
+	}{
+		"new":             {testHost(), "amd64", nil, true},
+		"ARM":             {testHost(), "arm64", nil, true},
+		"no PCI":          {testHost(), "s390x", nil, false},
+		"old libvirt":     {oldLibvirt, "amd64", nil, false},
+		"old QEMU":        {oldQEMU, "amd64", nil, false},
+		"another device":  {testHost(), "amd64", device("rtl8139,addr=0x1d"), true},
+		"the user's":      {testHost(), "amd64", device("virtio-balloon-pci,id=b"), false},
+		"the user's JSON": {testHost(), "amd64", device(`{"driver":"virtio-balloon-pci","id":"b"}`), false},
+		"by its old name": {testHost(), "amd64", [][]string{{"-balloon", "virtio"}}, false},
+		"in its place":    {testHost(), "amd64", device("rtl8139,addr=0x1c"), false},
+		"in its function": {testHost(), "amd64", device("rtl8139,addr=1c.1"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, err := testDomain(t, map[string]any{"qemuargs": c.args}, c.host, func(s *hypervisor.Spec) { s.Arch = c.arch })
+			if err != nil || strings.Contains(text, `freePageReporting="on"`) != c.want {
+				t.Errorf("%v:\n%s\nwant a balloon: %t", err, text, c.want)
 			}
 		})
 	}

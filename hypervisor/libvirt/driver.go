@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"time"
 
 	"libvirt.org/go/libvirt"
 
@@ -30,13 +31,14 @@ type Options struct {
 
 // Driver makes machines through libvirt. It may be used from several goroutines.
 type Driver struct {
-	install string
-	uri     string
-	log     *slog.Logger
-	disks   disk.Tool
-	conns   pool
-	root    fs.FS // the host's file system
-	freezes turns
+	install  string
+	uri      string
+	log      *slog.Logger
+	disks    disk.Tool
+	conns    pool
+	root     fs.FS // the host's file system
+	freezes  turns
+	programs programs
 }
 
 var _ hypervisor.Driver = (*Driver)(nil)
@@ -44,6 +46,7 @@ var _ hypervisor.Driver = (*Driver)(nil)
 // New returns a driver. It connects when it is first needed.
 func New(o Options) *Driver {
 	d := &Driver{install: o.Install, uri: o.URI, log: o.Log, disks: o.Disks, root: os.DirFS("/")}
+	d.programs.now = time.Now
 	if d.uri == "" {
 		d.uri = DefaultURI
 	}

@@ -103,7 +103,7 @@ func (m *Machine) writeDisk(ctx context.Context, tool disk.Tool, src diskMeta, f
 	}
 	return tool.Convert(ctx, disk.ConvertOptions{
 		Src: src.Path, SrcFormat: src.Format, Dst: f.Path, DstFormat: f.Format,
-		Compress: o.Compress && f.Format == disk.QCOW2, Extra: m.meta.Convert, Progress: o.Progress,
+		Compress: o.Compress && f.Format == disk.QCOW2, Extra: m.meta.Convert, Progress: o.Progress, Volatile: o.Volatile,
 	})
 }
 

@@ -39,7 +39,8 @@ type host struct {
 	sshPort int
 	vncPort int
 	// under are the images under those that the disks start from, as far as they are known.
-	under [][]layer
+	under   [][]layer
+	libvirt uint32 // version: 1000000 x major + 1000 x minor + release
 	// processor tells under KVM which one the guest sees parts of.
 	processor string
 }
@@ -183,8 +184,9 @@ func (hw *hardware) mac() string {
 type slots struct{ next int }
 
 const (
-	firstSlot = 0x1b
-	lastSlot  = 0x10
+	balloonSlot = 0x1c
+	firstSlot   = 0x1b
+	lastSlot    = 0x10
 )
 
 // addressed adds an address to a -device value that needs one.

@@ -21,6 +21,8 @@ type hostFacts struct {
 	caps  libvirtxml.Caps
 	accel accelerator
 	local bool // libvirt sees this host's files
+	// version is libvirt's: 1000000 x major + 1000 x minor + release.
+	version uint32
 	// qemu is the account that QEMU runs as; nil if that is ours or another host's.
 	qemu *account
 }
@@ -29,6 +31,10 @@ type hostFacts struct {
 func (d *Driver) host(ctx context.Context, uri, arch string) (hostFacts, error) {
 	return ask(ctx, &d.conns, uri, func(c *libvirt.Connect) (hostFacts, error) {
 		var f hostFacts
+		var err error
+		if f.version, err = c.GetLibVersion(); err != nil {
+			return f, fmt.Errorf("ask libvirt at %s for its version: %w", uri, err)
+		}
 		text, err := c.GetCapabilities()
 		if err != nil {
 			return f, fmt.Errorf("ask libvirt at %s for its capabilities: %w", uri, err)

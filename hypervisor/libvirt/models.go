@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
 )
@@ -15,6 +13,8 @@ import (
 type models struct {
 	bus   map[string]string            // by model or alias: the bus that it sits on
 	types map[string]map[string]string // by model and property: QEMU's word for the type
+	// reports tells whether a balloon can report free pages.
+	reports bool
 }
 
 // lateBuses belong to controllers that libvirt adds, or that qemuargs may name after the device.
@@ -53,13 +53,20 @@ func typed(kind, value string) any {
 	return value
 }
 
-// askModels asks QEMU for its models, and for the properties of those that args put on a bus of libvirt's.
-func askModels(ctx context.Context, emulator string, args [][]string) (models, error) {
-	help, err := deviceHelp(ctx, emulator, "help")
+// models asks QEMU for its models, and for the properties of those that args put on a bus of libvirt's.
+func (p *programs) models(ctx context.Context, emulator string, args [][]string) (models, error) {
+	help, err := p.deviceHelp(ctx, emulator, "help")
 	if err != nil {
 		return models{}, err
 	}
 	m := models{bus: parseModels(help), types: map[string]map[string]string{}}
+	if m.isPCI(balloonModel) {
+		properties, err := p.properties(ctx, emulator, balloonModel)
+		if err != nil {
+			return models{}, err
+		}
+		_, m.reports = properties[reportsProperty]
+	}
 	for _, arg := range args {
 		if strings.TrimLeft(arg[0], "-") != "device" {
 			continue
@@ -68,22 +75,26 @@ func askModels(ctx context.Context, emulator string, args [][]string) (models, e
 		if !lateBuses[m.bus[model]] || rest == "" || m.types[model] != nil {
 			continue
 		}
-		help, err := deviceHelp(ctx, emulator, model+",help")
-		if err != nil {
+		if m.types[model], err = p.properties(ctx, emulator, model); err != nil {
 			return models{}, err
 		}
-		m.types[model] = parseProperties(help)
 	}
 	return m, nil
 }
 
-// emulatorVersion asks QEMU's program for its version.
-func emulatorVersion(ctx context.Context, emulator string) (string, error) {
-	out, err := exec.CommandContext(ctx, emulator, "--version").Output()
-	if err != nil {
-		return "", fmt.Errorf("run %s --version: %w", emulator, err)
-	}
-	return parseVersion(string(out)), nil
+func (p *programs) properties(ctx context.Context, emulator, model string) (map[string]string, error) {
+	help, err := p.deviceHelp(ctx, emulator, model+",help")
+	return parseProperties(help), err
+}
+
+func (p *programs) deviceHelp(ctx context.Context, emulator, what string) ([]byte, error) {
+	return p.ask(ctx, emulator, "-machine", "none", "-display", "none", "-device", what)
+}
+
+// version asks QEMU's program for its version.
+func (p *programs) version(ctx context.Context, emulator string) (string, error) {
+	out, err := p.ask(ctx, emulator, "--version")
+	return parseVersion(string(out)), err
 }
 
 // parseVersion reads the first line of qemu --version, such as "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)".
@@ -91,14 +102,6 @@ func parseVersion(text string) string {
 	line, _, _ := strings.Cut(text, "\n")
 	_, version, _ := strings.Cut(line, " version ")
 	return strings.TrimSpace(version)
-}
-
-func deviceHelp(ctx context.Context, emulator, what string) ([]byte, error) {
-	out, err := exec.CommandContext(ctx, emulator, "-machine", "none", "-display", "none", "-device", what).Output()
-	if err != nil {
-		return nil, fmt.Errorf("run %s -device %s: %w", emulator, what, err)
-	}
-	return out, nil
 }
 
 // parseModels reads lines such as: name "e1000", bus PCI, alias "e1000-82540em", desc "Intel Gigabit Ethernet".

@@ -38,7 +38,7 @@ func (d *Driver) Fits(ctx context.Context, f hypervisor.Frozen, spec hypervisor.
 		return err
 	}
 	h.asIs = func(string) bool { return false }
-	if h.models, err = askModels(ctx, h.emulator, set.QemuArgs); err != nil {
+	if h.models, err = d.programs.models(ctx, h.emulator, set.QemuArgs); err != nil {
 		return err
 	}
 	if set.QemuArgs, err = renderArgs(set.QemuArgs, templateData{OutputDir: spec.Dir, Name: filepath.Base(diskPath(spec, set, 0))}); err != nil {
@@ -73,12 +73,8 @@ func (d *Driver) thawHost(ctx context.Context, b blueprint) (hypervisor.Host, er
 	}
 	here.Accelerator, here.CPU = meta.Accel, meta.CPU
 	here.Machine = b.facts.canonical(b.spec.Arch, b.domain.OS.Type.Machine)
-	lib, err := ask(ctx, &d.conns, b.set.URI, (*libvirt.Connect).GetLibVersion)
-	if err != nil {
-		return here, err
-	}
-	qemu, err := emulatorVersion(ctx, b.host.emulator)
-	here.Hypervisor = hypervisorName(qemu, lib)
+	qemu, err := d.programs.version(ctx, b.host.emulator)
+	here.Hypervisor = hypervisorName(qemu, b.facts.version)
 	return here, err
 }
 

@@ -25,7 +25,7 @@ const (
 
 // Wait blocks until the machine is off. One that was never started is off.
 func (m *Machine) Wait(ctx context.Context) error {
-	events, stop := m.watch(ctx)
+	events, stop := m.driver.conns.events.listen(m.uuid) // before the first look, which opens the connection
 	defer stop()
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
@@ -54,38 +54,6 @@ func (m *Machine) Wait(ctx context.Context) error {
 // over tells whether a domain has stopped.
 func (s status) over() bool {
 	return s.domain == libvirt.DOMAIN_SHUTOFF || s.domain == libvirt.DOMAIN_CRASHED
-}
-
-// watch returns a channel that gets a value when the domain's state may have changed, until stop is called. Without
-// events, as after the loss of the connection, Wait still polls.
-func (m *Machine) watch(ctx context.Context) (events <-chan struct{}, stop func()) {
-	changed, quit := make(chan struct{}, 1), make(chan struct{})
-	notify := func(*libvirt.Connect, *libvirt.Domain, *libvirt.DomainEventLifecycle) {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}
-	go func() {
-		conn, err := m.driver.conns.acquire(ctx, m.uri)
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		dom, err := conn.LookupDomainByUUIDString(m.uuid)
-		if err != nil {
-			return
-		}
-		defer dom.Free()
-		id, err := conn.DomainEventLifecycleRegister(dom, notify)
-		if err != nil {
-			return
-		}
-		notify(nil, nil, nil) // for what happened before
-		<-quit
-		_ = conn.DomainEventDeregister(id) // fails only if the connection died, and the registration with it
-	}()
-	return changed, func() { close(quit) }
 }
 
 // outcome says how a machine ended.

@@ -2,7 +2,8 @@
 //
 // A file is created under a temporary name in the directory where it will live, written, synced, renamed and then
 // the directory itself is synced. A crash at any point leaves either the old file or the new one, plus at most a
-// temporary file whose name starts with TempPrefix, which [Sweep] removes.
+// temporary file whose name starts with TempPrefix, which [Sweep] removes. A large file is on its way to the disk while it is
+// still being written, so that the sync has little left to wait for.
 package fsx
 
 import (
@@ -19,7 +20,7 @@ const TempPrefix = ".part-"
 
 // File is a file that does not exist under its own name until Commit.
 type File struct {
-	*os.File
+	*Eager
 	path      string
 	committed bool
 }
@@ -33,7 +34,7 @@ func Create(path string, perm fs.FileMode) (*File, error) {
 	if err := f.Chmod(perm); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
-	return &File{File: f, path: path}, nil
+	return &File{Eager: newEager(f), path: path}, nil
 }
 
 // Commit syncs the content, gives the file its name and syncs the directory. It replaces a file of the same name.
@@ -41,6 +42,14 @@ func (f *File) Commit() error {
 	if err := f.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", f.path, err)
 	}
+	if err := f.Place(); err != nil {
+		return err
+	}
+	return SyncDir(filepath.Dir(f.path))
+}
+
+// Place gives the file its name without a sync: for what nobody misses after a crash of the host. Sync makes up for it.
+func (f *File) Place() error {
 	if err := f.File.Close(); err != nil {
 		return err
 	}
@@ -48,17 +57,17 @@ func (f *File) Commit() error {
 		return err
 	}
 	f.committed = true
-	return SyncDir(filepath.Dir(f.path))
+	return nil
 }
 
-// Close throws the unfinished file away. After Commit it does nothing, so it can be deferred.
+// Close throws the unfinished file away. After Commit or Place it does nothing, so it can be deferred.
 func (f *File) Close() error {
 	if f.committed {
 		return nil
 	}
 	f.committed = true
 	err := f.File.Close()
-	if errors.Is(err, fs.ErrClosed) { // Commit closed it and failed to rename
+	if errors.Is(err, fs.ErrClosed) { // Place closed it and failed to rename
 		err = nil
 	}
 	return errors.Join(err, os.Remove(f.Name()))
@@ -75,6 +84,18 @@ func WriteFile(path string, data []byte, perm fs.FileMode) error {
 		return err
 	}
 	return f.Commit()
+}
+
+// Sync makes a file and its name durable.
+func Sync(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return SyncDir(filepath.Dir(path))
 }
 
 // SyncDir makes the names in a directory durable.

@@ -8,11 +8,14 @@
 //	DATA/lock                   held by the daemon that owns the directory
 //	DATA/daemon.sock            where its clients find it
 //	DATA/key                    seals secrets at rest
+//	DATA/minisign.key           signs the boxes of our own builds
 //	DATA/inputs/                files that templates name, by digest
 //	DATA/media/                 downloaded installation media
 //	DATA/blobs/                 files of boxes, by digest
 //	DATA/blobs.url              where they are instead, if not here
 //	DATA/staging/               uploads that are not complete
+//	DATA/fetches/               boxes on their way from elsewhere
+//	DATA/uploads/               those that can be resumed, a file each
 //	DATA/checkpoints/<id>/      frozen machines and finished artifacts
 //	DATA/builds/<id>/           plan.json, files.json, secrets, log
 //	DATA/builds/<id>/attempt-N/ serial, screen.png, timeline.json, work/, outputs/, scratch/
@@ -103,6 +106,9 @@ func (d Dir) BlobPlace() string { return d.join("blobs.url") }
 // Key is the key that seals secrets at rest.
 func (d Dir) Key() string { return d.join("key") }
 
+// SigningKey is the secret key that signs boxes, in minisign's own format, mode [SecretMode].
+func (d Dir) SigningKey() string { return d.join("minisign.key") }
+
 // Socket is where clients find the daemon. It fails if the system could not bind so long a name.
 func (d Dir) Socket() (string, error) {
 	path := d.join("daemon.sock")
@@ -131,6 +137,13 @@ func (d Dir) Blobs() string { return d.join("blobs") }
 // Staging holds uploads that are not complete.
 func (d Dir) Staging() string { return d.join("staging") }
 
+// Fetches holds what has arrived of boxes that come from elsewhere.
+func (d Dir) Fetches() string { return d.join("fetches") }
+
+// Uploads holds uploads that can be resumed, also after the daemon was started again. It is on the file system of Blobs, which
+// take them over.
+func (d Dir) Uploads() string { return d.join("uploads") }
+
 // Checkpoints holds the frozen machines and finished artifacts, each in a folder called by its id; daemon/checkpoint makes them.
 func (d Dir) Checkpoints() string { return d.join("checkpoints") }
 
@@ -150,6 +163,8 @@ func (d Dir) Make() error {
 		{d.Media(), PassMode}, // QEMU reads the media in place
 		{d.Blobs(), PassMode}, // a box can be the backing file of a build's disk
 		{d.Staging(), PrivateMode},
+		{d.Fetches(), PrivateMode},
+		{d.Uploads(), PrivateMode},
 		{d.Checkpoints(), PassMode},
 		{d.Builds(), PassMode},
 	}

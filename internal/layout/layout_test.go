@@ -73,13 +73,13 @@ func TestPaths(t *testing.T) {
 	}
 	a := b.Attempt(2)
 	got := []string{
-		d.DB(), d.Lock(), socket, d.Key(), d.Inputs(), d.Media(), d.Blobs(), d.Staging(), d.Checkpoints(), checkpoint, d.Builds(),
+		d.DB(), d.Lock(), socket, d.Key(), d.Inputs(), d.Media(), d.Blobs(), d.Staging(), d.Uploads(), d.Checkpoints(), checkpoint, d.Builds(),
 		b.Path(), b.Plan(), b.Files(), b.Secrets(),
 		a.Path(), b.Log(), a.Serial(), a.Screen(), a.Timeline(), a.Work(), a.Outputs(),
 	}
 	want := []string{
 		"/data/boxkiln.db", "/data/lock", "/data/daemon.sock", "/data/key", "/data/inputs", "/data/media", "/data/blobs",
-		"/data/staging", "/data/checkpoints", "/data/checkpoints/abc123", "/data/builds",
+		"/data/staging", "/data/uploads", "/data/checkpoints", "/data/checkpoints/abc123", "/data/builds",
 		"/data/builds/01j9z3", "/data/builds/01j9z3/plan.json", "/data/builds/01j9z3/files.json", "/data/builds/01j9z3/secrets",
 		"/data/builds/01j9z3/attempt-2", "/data/builds/01j9z3/log", "/data/builds/01j9z3/attempt-2/serial",
 		"/data/builds/01j9z3/attempt-2/screen.png", "/data/builds/01j9z3/attempt-2/timeline.json",
@@ -142,7 +142,7 @@ func TestMake(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]fs.FileMode{
-		filepath.Dir(d.Path()): 0o711, d.Path(): 0o711, d.Inputs(): 0o700, d.Media(): 0o711, d.Blobs(): 0o711, d.Staging(): 0o700,
+		filepath.Dir(d.Path()): 0o711, d.Path(): 0o711, d.Inputs(): 0o700, d.Media(): 0o711, d.Blobs(): 0o711, d.Staging(): 0o700, d.Uploads(): 0o700,
 		d.Checkpoints(): 0o711, d.Builds(): 0o711, b.Path(): 0o711, a.Path(): 0o711, a.Work(): 0o711, a.Outputs(): 0o711,
 	}
 	for path, mode := range want {

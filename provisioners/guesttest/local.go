@@ -68,10 +68,9 @@ func (l *Local) Run(ctx context.Context, c provisioners.Command) (int, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Minute // for what a command left in the background with its output open
-	if err := cmd.Start(); err != nil {
+	if err := l.start(cmd); err != nil {
 		return 0, err
 	}
-	l.track(cmd)
 	err := cmd.Wait()
 	if l.untrack(cmd) {
 		return 0, provisioners.ErrDisconnected
@@ -93,13 +92,18 @@ func localStatus(ctx context.Context, err error) (int, error) {
 	return 0, err
 }
 
-func (l *Local) track(cmd *exec.Cmd) {
+// start starts a command that Drop knows before anybody can have seen its output.
+func (l *Local) start(cmd *exec.Cmd) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
 	if l.running == nil {
 		l.running, l.dropped = map[*exec.Cmd]struct{}{}, map[*exec.Cmd]struct{}{}
 	}
 	l.running[cmd] = struct{}{}
+	return nil
 }
 
 func (l *Local) untrack(cmd *exec.Cmd) (dropped bool) {

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/boxkiln/boxkiln/internal/browsertest"
 )
 
 // typedTemplate has a boot command that types nothing: it only waits for the prompt. Its installer, then, starts only if
@@ -45,27 +47,27 @@ func TestWindow(t *testing.T) {
 
 	page := openTab(t)
 	page.login(k, "/builds/"+id)
-	page.do(chromedp.Evaluate[chromedp.Void](`window.loadedOnce = true; undefined`))
-	page.until(longest, has("#lines", "Waiting for SSH"))
-	page.until(patience, `document.getElementById('screen-said').textContent === 'Live' && document.getElementById('picture').naturalWidth > 0`)
-	page.snap("window-prompt")
+	page.Do(chromedp.Evaluate[chromedp.Void](`window.loadedOnce = true; undefined`))
+	page.UntilWithin(longest, browsertest.Has("#lines", "Waiting for SSH"))
+	page.UntilWithin(patience, `document.getElementById('screen-said').textContent === 'Live' && document.getElementById('picture').naturalWidth > 0`)
+	page.Snap("window-prompt")
 	prompt := page.screen()
 	progress(t, "the page shows the prompt")
 
 	k.typeBootLine(page, id)
-	page.until(longest, has("#lines", "GET /preseed.cfg: 200")+" && "+has("#timeline", "GET /preseed.cfg"))
-	page.until(patience, `window.loadedOnce === true`)
+	page.UntilWithin(longest, browsertest.Has("#lines", "GET /preseed.cfg: 200")+" && "+browsertest.Has("#timeline", "GET /preseed.cfg"))
+	page.UntilWithin(patience, `window.loadedOnce === true`)
 	if page.screen() == prompt {
 		t.Error("the installer runs, and the picture on the page is still that of the prompt")
 	}
-	page.snap("window-installer")
+	page.Snap("window-installer")
 	watch.await("seed: GET /preseed.cfg: 200", longest)
 	progress(t, "what was typed has started the installer")
 
-	page.do(chromedp.Click("#head summary"), chromedp.WaitVisible("#head .danger"))
-	page.do(chromedp.Click("#head .danger"))
-	page.until(longest, `document.getElementById('head')?.dataset.state === 'canceled'`)
-	page.snap("window-canceled")
+	page.Do(chromedp.Click("#head summary"), chromedp.WaitVisible("#head .danger"))
+	page.Do(chromedp.Click("#head .danger"))
+	page.UntilWithin(longest, `document.getElementById('head')?.dataset.state === 'canceled'`)
+	page.Snap("window-canceled")
 	for _, end := range []*program{p, watch} {
 		if code := end.wait(); code != 1 {
 			t.Errorf("exit status %d:\n%s", code, end.out.text())
@@ -76,27 +78,27 @@ func TestWindow(t *testing.T) {
 
 // login opens a page with the session of a token that may write.
 func (b tab) login(k *kiln, path string) {
-	b.t.Helper()
+	k.t.Helper()
 	out := k.verb("token", "create", "--scope", "write", "browser")
 	i := strings.Index(out, "bxk_")
 	if i < 0 {
-		b.t.Fatalf("no token in %q", out)
+		k.t.Fatalf("no token in %q", out)
 	}
-	b.do(chromedp.Navigate(k.url + path))
-	b.until(patience, has("#head", "typed")) // everybody may look
-	b.do(chromedp.Click(".visitor a"), chromedp.WaitVisible("#token"))
-	b.do(chromedp.SendKeys("#token", strings.TrimSpace(out[i:])+"\r"))
-	b.until(patience, fmt.Sprintf(`location.pathname === %q && document.getElementById('keys-text') !== null && document.getElementById('screen').tabIndex === 0`, path))
+	b.Do(chromedp.Navigate(k.url + path))
+	b.UntilWithin(patience, browsertest.Has("#head", "typed")) // everybody may look
+	b.Do(chromedp.Click(".visitor a"), chromedp.WaitVisible("#token"))
+	b.Do(chromedp.SendKeys("#token", strings.TrimSpace(out[i:])+"\r"))
+	b.UntilWithin(patience, fmt.Sprintf(`location.pathname === %q && document.getElementById('keys-text') !== null && document.getElementById('screen').tabIndex === 0`, path))
 }
 
 // typeBootLine types what starts the installer.
 func (k *kiln) typeBootLine(page tab, id string) {
 	k.t.Helper()
-	port := page.text(`document.getElementById('lines').textContent.match(/Starting HTTP server on port (\d+)/)[1]`)
+	port := page.Text(`document.getElementById('lines').textContent.match(/Starting HTTP server on port (\d+)/)[1]`)
 	k.verb("keys", id, "install auto=true ")
-	page.do(chromedp.Click("#screen"), chromedp.KeyEvent("priority=critical url=http://10.0.2.2:"+port))
-	page.until(patience, has("#keys-said", "Sent"))
+	page.Do(chromedp.Click("#screen"), chromedp.KeyEvent("priority=critical url=http://10.0.2.2:"+port))
+	page.UntilWithin(patience, browsertest.Has("#keys-said", "Sent"))
 	const rest = "/preseed.cfg ---" // goes behind what the page has not sent yet
-	page.snap("window-typing")
-	page.do(chromedp.SendKeys("#keys-text", rest), chromedp.Click(`#keys form button[type="submit"]`))
+	page.Snap("window-typing")
+	page.Do(chromedp.SendKeys("#keys-text", rest), chromedp.Click(`#keys form button[type="submit"]`))
 }

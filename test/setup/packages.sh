@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a part of the project needs.
 #
-#   test/setup/packages.sh SET...     sets: build iso demo test
+#   test/setup/packages.sh SET...     sets: build iso demo test axe
 #
 # Looks first and installs only what is missing, as root or through sudo. On a
 # system without apt it names what is missing and exits 1.
@@ -12,8 +12,9 @@ iso="cpio debian-installer-12-netboot-amd64 dosfstools e2fsprogs
 	extlinux fdisk grub-common grub-efi-amd64-bin isolinux kmod
 	libarchive-tools mmdebstrap mtools syslinux-common uidmap xorriso zstd"
 demo="$build $iso curl jq libvirt-clients libvirt-daemon-system ovmf qemu-system-x86 qemu-utils tini"
-test="$demo bzip2 chromium dnsmasq-base genisoimage iproute2 ipxe lz4 openssh-client packer ruby
+test="$demo bzip2 chromium dnsmasq-base genisoimage iproute2 ipxe lz4 minisign nginx-light openssh-client packer rpm ruby
 	swtpm swtpm-tools vagrant vagrant-libvirt xz-utils"
+axe="npm" # only for test/setup/axe.sh, which asks for it where there is no other npm
 
 die() {
 	echo "packages: $*" >&2
@@ -24,12 +25,12 @@ as_root() {
 	if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -- "$@"; fi
 }
 
-[ $# -gt 0 ] || die "name at least one set: build iso demo test"
+[ $# -gt 0 ] || die "name at least one set: build iso demo test axe"
 wanted=()
 for set; do
 	case $set in
-	build | iso | demo | test) read -r -d '' -a more <<<"${!set}" || true ;;
-	*) die "there is no set $set: use build iso demo test" ;;
+	build | iso | demo | test | axe) read -r -d '' -a more <<<"${!set}" || true ;;
+	*) die "there is no set $set: use build iso demo test axe" ;;
 	esac
 	wanted+=("${more[@]}")
 done

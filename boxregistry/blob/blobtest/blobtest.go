@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) blob.Store) {
 		{"close after commit does nothing", closeAfterCommit},
 		{"commit once", commitOnce},
 		{"same bytes kept once", sameBytes},
+		{"adopts a file", adopts},
 		{"concurrent commits of one digest", concurrentCommits},
 		{"reader outlives delete", readerOutlivesDelete},
 		{"delete is idempotent", deleteTwice},
@@ -179,6 +182,35 @@ func sameBytes(t *testing.T, s blob.Store) {
 	put(t, s, "same")
 	put(t, s, "other")
 	wantDigests(t, s, DigestOf("same"), DigestOf("other"))
+}
+
+func adopts(t *testing.T, s blob.Store) {
+	path := filepath.Join(t.TempDir(), "upload")
+	for range 2 { // also what is stored already
+		if err := os.WriteFile(path, []byte("adopted"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		info, err := blob.Adopt(t.Context(), s, path, DigestOf("adopted"))
+		if err != nil || info.Digest != DigestOf("adopted") || info.Size != int64(len("adopted")) {
+			t.Fatalf("Adopt = %+v, %v", info, err)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the file is still there: %v", err)
+		}
+		wantDigests(t, s, DigestOf("adopted"))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := os.WriteFile(path, []byte("too late"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := blob.Adopt(ctx, s, path, DigestOf("too late")); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the file must stay after an error: %v", err)
+	}
+	wantDigests(t, s, DigestOf("adopted"))
 }
 
 func concurrentCommits(t *testing.T, s blob.Store) {

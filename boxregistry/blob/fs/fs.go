@@ -61,7 +61,7 @@ func createFile(path string) (stagedFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.File, nil
+	return f.Eager, nil
 }
 
 // Create implements blob.Store.

@@ -34,6 +34,9 @@ func (w *writer) Write(p []byte) (int, error) {
 	return n, spaceError(err)
 }
 
+// Sum implements blob.Summer.
+func (w *writer) Sum() blob.Digest { return blob.Digest(hex.EncodeToString(w.hash.Sum(nil))) }
+
 // Commit implements blob.Writer. Content that is stored already is renamed over, which changes nothing, or mends a
 // file that was damaged.
 func (w *writer) Commit(ctx context.Context, want blob.Digest) (blob.Info, error) {
@@ -43,7 +46,7 @@ func (w *writer) Commit(ctx context.Context, want blob.Digest) (blob.Info, error
 	if err := context.Cause(ctx); err != nil {
 		return blob.Info{}, err
 	}
-	got := blob.Digest(hex.EncodeToString(w.hash.Sum(nil)))
+	got := w.Sum()
 	if want != "" && want != got {
 		return blob.Info{}, fmt.Errorf("%w: received %s, announced %s", blob.ErrDigestMismatch, got, want)
 	}
@@ -67,23 +70,27 @@ func (w *writer) Commit(ctx context.Context, want blob.Digest) (blob.Info, error
 
 // publish gives the synced file its name and makes the name durable.
 func (w *writer) publish(path string) error {
-	bucket := filepath.Dir(path)
-	if err := os.Mkdir(bucket, 0o755); err == nil {
-		if err := fsx.SyncDir(w.store.dir); err != nil {
+	if err := w.store.place(w.file.Name(), path); err != nil {
+		return err
+	}
+	w.done = true
+	return errors.Join(w.file.Close(), fsx.SyncDir(filepath.Dir(path)))
+}
+
+// place renames a synced file to the name of a blob, whose bucket it makes.
+func (s *Store) place(from, to string) error {
+	if err := os.Mkdir(filepath.Dir(to), 0o755); err == nil {
+		if err := fsx.SyncDir(s.dir); err != nil {
 			return err
 		}
 	} else if !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	now := time.Now() // the last byte may have come long ago, and what is stored has its grace from now on
-	if err := os.Chtimes(w.file.Name(), now, now); err != nil {
+	if err := os.Chtimes(from, now, now); err != nil {
 		return err
 	}
-	if err := w.store.rename(w.file.Name(), path); err != nil {
-		return err
-	}
-	w.done = true
-	return errors.Join(w.file.Close(), fsx.SyncDir(bucket))
+	return s.rename(from, to)
 }
 
 // Close implements blob.Writer.

@@ -29,6 +29,8 @@ type section struct {
 // sections in the order in which they run.
 var sections = []section{
 	{"downloads", downloads},
+	{"catalogs", catalogs},
+	{"uploads", uploads},
 }
 
 // bench is what the sections share.

@@ -1,0 +1,48 @@
+package boxfile
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestRepack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	put := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	if _, err := Repack(t.Context(), &out, dir, Options{}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("an empty folder: %v", err)
+	}
+	put("metadata.json", `{"provider":"parallels","unknown":{"stays":1}}`)
+	put("Vagrantfile", "# v")
+	put("machine.pvm/config.pvs", "<x/>")
+	put("box_update_check", "")
+	var sums []string
+	for range 2 {
+		out.Reset()
+		r, err := Repack(t.Context(), &out, dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums = append(sums, r.SHA256)
+	}
+	sum, err := Inspect(t.Context(), bytes.NewReader(out.Bytes()), Limits{})
+	if err != nil || sum.SHA256 != sums[0] || sums[0] != sums[1] || len(sum.Files) != 3 || sum.Files[0].Name != MetadataName || sum.Files[2].Name != "machine.pvm/config.pvs" {
+		t.Errorf("%+v, %v; sums %v", sum, err, sums)
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Repack(t.Context(), &out, dir, Options{}); !errors.Is(err, ErrInvalid) {
+		t.Errorf("a folder with a link: %v", err)
+	}
+}

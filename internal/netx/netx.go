@@ -1,0 +1,78 @@
+// Package netx holds what every download needs: how long to wait before the next attempt, which faults pass, when a
+// server has fallen silent, and which part of a file an answer is.
+package netx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Backoff is the pause before an attempt, counted from 0: half a second, doubled up to ten.
+func Backoff(attempt int) time.Duration {
+	return min(500*time.Millisecond<<min(attempt, 10), 10*time.Second)
+}
+
+// Pause waits for d, or until ctx ends, whose cause it then returns.
+func Pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// WithoutURL drops the URL that net/http puts into its errors: it may carry a credential in its query.
+func WithoutURL(err error) error {
+	var urlErr *url.Error
+	if errors.As(err, &urlErr) {
+		return urlErr.Err
+	}
+	return err
+}
+
+// TemporaryStatus tells the answers that may be another one soon. A range that was refused counts: the whole may be had.
+func TemporaryStatus(code int) bool {
+	switch code {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusRequestedRangeNotSatisfiable:
+		return true
+	}
+	return code >= 500 && code != http.StatusNotImplemented
+}
+
+// RestOfFile reads "bytes 5-9/10", the Content-Range of an answer with status 206; its end must be the end of the file.
+func RestOfFile(contentRange string) (start, total int64, err error) {
+	var end int64
+	if _, err := fmt.Sscanf(contentRange, "bytes %d-%d/%d", &start, &end, &total); err != nil {
+		return 0, 0, fmt.Errorf("content-range %q: %w", contentRange, err)
+	}
+	if start < 0 || end != total-1 || start > end {
+		return 0, 0, fmt.Errorf("content-range %q is not the rest of the file", contentRange)
+	}
+	return start, total, nil
+}
+
+// Watch runs the timer watchdog for at most stall while a read of body waits, and only then: a slow disk is not the
+// server's silence. The timer must end the request when it fires.
+func Watch(body io.ReadCloser, watchdog *time.Timer, stall time.Duration) io.ReadCloser {
+	return &watched{ReadCloser: body, watchdog: watchdog, stall: stall}
+}
+
+type watched struct {
+	io.ReadCloser
+	watchdog *time.Timer
+	stall    time.Duration
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	w.watchdog.Reset(w.stall)
+	defer w.watchdog.Stop()
+	return w.ReadCloser.Read(p)
+}
