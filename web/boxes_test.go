@@ -146,7 +146,7 @@ func TestPrivateBoxes(t *testing.T) {
 			t.Error("a stranger finds the private box")
 		}
 	}
-	says(t, b.getAs("/", member), "ops/</span>payroll", ">private<", "must not be lost")
+	says(t, b.getAs("/", member), "Log out", "ops/</span>payroll", ">private<", "must not be lost")
 	page := html.UnescapeString(b.getAs("/ops/payroll", member))
 	says(t, page, "export VAGRANT_CLOUD_TOKEN=bxk_...", "VAGRANT_SERVER_URL=http://reg.example:8099 \\\n  vagrant box add", ` -u "x:$VAGRANT_CLOUD_TOKEN"`)
 	if strings.Contains(page, "/boxes/ops/payroll/edit") {

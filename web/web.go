@@ -1,13 +1,14 @@
-// Package web is what people see: boxes with their versions, builds with their timeline and log, and the window into the
-// machine of a build that runs.
+// Package web is what people see: boxes with their versions, and the forms of those who make them; builds with their
+// timeline and log, and the window into the machine of a build that runs.
 //
 // Pages are rendered on the server from embedded templates and are whole without JavaScript. A few small modules make
 // them live: they append to the log what server-sent events bring, exchange parts of a page for newer ones that the
 // server rendered, and show the screen while somebody looks. A strict content security policy allows these modules and
 // no inline code, so that nothing that a box's maker or a guest's output writes can become code.
 //
-// Everybody who reaches the listener may read. What changes something needs a session, which [Site] gives for a token
-// (see login.go), or the daemon's own socket. The package reads and acts through the small interfaces of [Sources]. The
+// Everybody who reaches the listener may read, but for private boxes, which are not there for strangers, and for drafts
+// and deleted versions, which only their makers see (see seen.go). What changes something needs a session, which [Site]
+// gives for a token (see login.go), or the daemon's own socket. The package reads and acts through the small interfaces of [Sources]. The
 // daemon mounts the routes with [Site.Register] and hands [Site.Box] to the Vagrant API, which shares /org/box with it.
 package web
 
