@@ -18,6 +18,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/api"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/internal/layout"
+	"github.com/boxkiln/boxkiln/internal/sendfile"
 	"github.com/boxkiln/boxkiln/web"
 )
 
@@ -81,7 +82,7 @@ func (d *Daemon) listen() ([]server, error) {
 	}
 	// A page of another site must not make the browser of an admin change anything here.
 	guarded := api.CheckHost(d.cfg.BaseURL.Host(), http.NewCrossOriginProtection().Handler(handler))
-	return append(servers, server{newServer(guarded, d.cfg.Log), tcp}), nil
+	return append(servers, server{newServer(guarded, d.cfg.Log), sendfile.Listener(tcp)}), nil
 }
 
 func newServer(h http.Handler, log *slog.Logger) *http.Server {
