@@ -32,6 +32,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/steps"
 	"github.com/boxkiln/boxkiln/daemon/store"
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/audit"
 	"github.com/boxkiln/boxkiln/internal/auth"
 	"github.com/boxkiln/boxkiln/internal/fsx"
 	"github.com/boxkiln/boxkiln/internal/layout"
@@ -48,6 +49,8 @@ type Config struct {
 	BaseURL boxregistry.BaseURL
 	// InsecureHTTP permits a Listen address that is not loopback: there is no TLS of our own.
 	InsecureHTTP bool
+	// Private hides boxes, pages and everything else from those who show neither a token nor a session.
+	Private bool
 	// NoAutoCreate keeps Packer from making the boxes that it asks for; see vagrantapi.Options.
 	NoAutoCreate bool
 	// Blobs opens the store of the files of boxes for the installation with this id; nil for the data directory's own.
@@ -71,6 +74,9 @@ type Config struct {
 	Now     func() time.Time // nil for time.Now
 	// Ready is called with the TCP address once requests are answered; it may be nil.
 	Ready func(addr string)
+	// FirstToken is told the token of the first administrator, which is made when there was never a token or a user, and is
+	// shown nowhere else. With nil none is made.
+	FirstToken func(token string)
 }
 
 // CheckpointLimits say how much is kept for later builds, and for how long. Zero values choose the defaults.
@@ -86,6 +92,7 @@ type Daemon struct {
 	cfg      Config
 	lock     *dataLock
 	db       *sqlitedb.DB
+	audit    *audit.Log
 	tokens   *auth.Tokens
 	registry *boxstore.Registry
 	vagrant  *vagrantapi.API
@@ -130,7 +137,10 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.tokens, err = auth.Open(ctx, d.db, d.cfg.Now); err != nil {
+	if d.audit, err = audit.Open(ctx, d.db, d.cfg.Now); err != nil {
+		return err
+	}
+	if d.tokens, err = auth.Open(ctx, d.db, d.cfg.Now, d.audit); err != nil {
 		return err
 	}
 	install, err := st.InstallID(ctx)
@@ -141,9 +151,10 @@ func (d *Daemon) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.registry, err = boxstore.New(ctx, d.db, blobs, nil); err != nil {
+	if d.registry, err = boxstore.New(ctx, d.db, blobs, d.audit); err != nil {
 		return err
 	}
+	d.registry.AskOrgs(d.tokens)
 	if err := d.openMoveIn(); err != nil {
 		return err
 	}
@@ -279,10 +290,25 @@ func (d *Daemon) Serve(ctx context.Context) error {
 		d.queue.Stopped() // clients see the end of their builds before the door closes
 		return shutAll(servers)
 	})
+	if err := d.firstToken(ctx); err != nil {
+		d.cfg.Log.Error("the token of the first administrator could not be made; `boxkiln token create` makes one", "err", err)
+	}
 	if d.cfg.Ready != nil {
 		d.cfg.Ready(tcpAddress(servers))
 	}
 	return errors.Join(g.Wait(), d.vagrant.Flush(context.WithoutCancel(ctx)))
+}
+
+// firstToken makes the token of the first administrator; over the socket alone nobody needs one.
+func (d *Daemon) firstToken(ctx context.Context) error {
+	if d.cfg.FirstToken == nil || d.cfg.Listen == "" {
+		return nil
+	}
+	token, err := d.tokens.First(ctx)
+	if err == nil && token != "" {
+		d.cfg.FirstToken(token)
+	}
+	return err
 }
 
 // Retire waits until no build and no import runs and none waits, and then takes no more: the daemon can end without losing

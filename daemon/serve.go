@@ -148,11 +148,12 @@ func (d *Daemon) handler() (http.Handler, error) {
 	}
 	d.vagrant = d.vagrantAPI(pages)
 	door := api.Door{
-		Tokens: d.tokens,
+		Tokens: d.tokens, Sessions: pages, Private: d.cfg.Private,
 		API: &api.Server{
 			Builds:      d.builds,
 			Inputs:      d.builds.inputs,
 			Tokens:      d.tokens,
+			Audit:       d.audit,
 			Resumer:     d.builds,
 			Explainer:   d.explain,
 			Checkpoints: d.kept,
@@ -183,7 +184,7 @@ func (d *Daemon) handler() (http.Handler, error) {
 func (d *Daemon) vagrantAPI(pages *web.Site) *vagrantapi.API {
 	o := vagrantapi.Options{
 		BaseURL: d.cfg.BaseURL, Page: pages.Box, Logger: d.cfg.Log, Now: d.cfg.Now,
-		Editor: d.registry, Uploads: d.uploads, Downloads: d.registry, Revision: d.revision,
+		Accounts: d.tokens, Principals: d.tokens, Editor: d.registry, Uploads: d.uploads, Downloads: d.registry, Revision: d.revision,
 		SignKey: d.builds.vault.links, NoAutoCreate: d.cfg.NoAutoCreate,
 	}
 	if d.cfg.RedirectDownloads {

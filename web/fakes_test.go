@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -324,6 +326,24 @@ func (f *fakeTokens) Check(_ context.Context, token string) (auth.Principal, err
 		return auth.Principal{}, auth.ErrRefused
 	}
 	return who, f.err
+}
+
+// Login knows one user, Ada.
+func (f *fakeTokens) Login(_ context.Context, user, password, description string) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil || user != "ada" || password != "correct horse" {
+		return "", cmp.Or(f.err, auth.ErrRefused)
+	}
+	f.known["bxk_login"] = auth.Principal{Name: description, User: "ada", Token: 7, Scope: auth.Write}
+	return "bxk_login", nil
+}
+
+func (f *fakeTokens) Logout(_ context.Context, token int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.DeleteFunc(f.known, func(_ string, p auth.Principal) bool { return p.Token == token })
+	return f.err
 }
 
 func (f *fakeTokens) revoke(token string) {

@@ -7,8 +7,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -18,7 +16,7 @@ import (
 // maxForm bounds what a form may send, in bytes.
 const maxForm = 512 << 10
 
-// loginView is the form that takes a token.
+// loginView is the form that takes a token, or the name and password of a user.
 type loginView struct {
 	Next    string // the page to go to afterwards
 	Problem string // why this form is shown again, or at all
@@ -45,33 +43,53 @@ func (s *Site) login(c *gin.Context) {
 		return
 	}
 	next, from := localPath(c.Request.PostForm.Get("next")), remote(c.Request)
-	if wait := s.failures.wait(from, s.now()); wait > 0 {
+	if wait := s.failures.Wait(from, s.now()); wait > 0 {
 		c.Header("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 		s.askToken(c, http.StatusTooManyRequests, next, "Too many tokens were refused. Try again in a minute.")
 		return
 	}
-	token := strings.TrimSpace(c.Request.PostForm.Get("token"))
-	_, err := s.Tokens.Check(c.Request.Context(), token)
+	opened, err := s.open(c.Request)
 	if errors.Is(err, auth.ErrRefused) {
-		s.failures.count(from, s.now())
-		s.askToken(c, http.StatusUnauthorized, next, "That token is unknown, expired or revoked.")
+		s.failures.Count(from, s.now())
+		s.askToken(c, http.StatusUnauthorized, next, "That token is unknown, expired or revoked, or the name or the password is wrong.")
 		return
 	}
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
-	s.setCookie(c, s.sessions.begin(token, s.now()))
+	s.setCookie(c, s.sessions.begin(opened, s.now()))
 	c.Redirect(http.StatusSeeOther, next)
 }
 
-// logout ends the session; without one it does nothing.
+// open makes of a login form the session that it opens, or returns auth.ErrRefused. For a password a token is made, which ends
+// with the session; what begins like a token is one, whatever the name beside it.
+func (s *Site) open(r *http.Request) (session, error) {
+	user, secret := r.PostForm.Get("username"), r.PostForm.Get("token")
+	if token := strings.TrimSpace(secret); user == "" || strings.HasPrefix(token, auth.Prefix) {
+		_, err := s.Tokens.Check(r.Context(), token)
+		return session{token: token}, err
+	}
+	token, err := s.Tokens.Login(r.Context(), user, secret, "web")
+	if err != nil {
+		return session{}, err
+	}
+	who, err := s.Tokens.Check(r.Context(), token)
+	return session{token: token, login: who.Token}, err
+}
+
+// logout ends the session, and the token that was made for it; without one it does nothing.
 func (s *Site) logout(c *gin.Context) {
 	if !s.readForm(c) {
 		return
 	}
 	if cookie, err := c.Request.Cookie(cookieName); err == nil {
-		s.sessions.end(cookie.Value)
+		if ended := s.sessions.end(cookie.Value); ended.login != 0 {
+			if err := s.Tokens.Logout(c.Request.Context(), ended.login); err != nil {
+				s.fail(c, err)
+				return
+			}
+		}
 	}
 	s.setCookie(c, "")
 	c.Redirect(http.StatusSeeOther, localPath(c.Request.PostForm.Get("next")))
@@ -95,7 +113,7 @@ func (s *Site) change(c *gin.Context) {
 	switch {
 	case who.Scope.Permits(auth.Write):
 		return
-	case who.Scope != "":
+	case who.Known():
 		s.fail(c, &Refusal{http.StatusForbidden, "This needs a token with the scope " + string(auth.Write) + ", and " +
 			strconv.Quote(who.Name) + " has " + string(who.Scope) + ". Log out, and in again with another one."})
 	case wantsJSON(c):
@@ -128,64 +146,6 @@ func localPath(text string) string {
 		return "/"
 	}
 	return text
-}
-
-const (
-	// failuresAllowed is how many tokens may be refused to one address in a failureWindow.
-	failuresAllowed = 5
-	failureWindow   = time.Minute
-	// maxAddresses bounds the memory of addresses; when there are more, all share one count.
-	maxAddresses = 1000
-)
-
-// failures counts refused tokens. A token cannot be guessed; this keeps who tries from costing much. The zero value is
-// ready.
-type failures struct {
-	mu     sync.Mutex
-	byAddr map[string]failing
-}
-
-type failing struct {
-	count int
-	until time.Time // when it is forgotten
-}
-
-// wait is how long an address must not try again.
-func (f *failures) wait(addr string, now time.Time) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if known := f.byAddr[f.key(addr)]; known.count >= failuresAllowed {
-		return max(0, known.until.Sub(now))
-	}
-	return 0
-}
-
-func (f *failures) count(addr string, now time.Time) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.byAddr == nil {
-		f.byAddr = map[string]failing{}
-	}
-	for a, known := range f.byAddr {
-		if !now.Before(known.until) {
-			delete(f.byAddr, a)
-		}
-	}
-	key := f.key(addr)
-	known := f.byAddr[key]
-	if known.count == 0 {
-		known.until = now.Add(failureWindow)
-	}
-	known.count++
-	f.byAddr[key] = known
-}
-
-// key is where an address is counted.
-func (f *failures) key(addr string) string {
-	if _, known := f.byAddr[addr]; !known && len(f.byAddr) >= maxAddresses {
-		return ""
-	}
-	return addr
 }
 
 func remote(r *http.Request) string {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -31,15 +32,16 @@ type sessions struct {
 	byID map[[sha256.Size]byte]session // by the hash of the id, so that looking one up takes no time that tells of it
 }
 
-// session is one browser that showed a token. The token is checked again with every request, so that one that is revoked
+// session is one browser that showed a token or a password. The token is checked again with every request, so that one that is revoked
 // or expires ends its sessions at once.
 type session struct {
 	token   string
+	login   int64 // the number of the token, if it was made for this session; 0 if it is somebody's
 	expires time.Time
 }
 
-// begin makes a session and returns its id, 130 random bits or more.
-func (s *sessions) begin(token string, now time.Time) string {
+// begin keeps a session and returns its id, 130 random bits or more.
+func (s *sessions) begin(opened session, now time.Time) string {
 	id := rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,7 +49,8 @@ func (s *sessions) begin(token string, now time.Time) string {
 		s.byID = map[[sha256.Size]byte]session{}
 	}
 	s.makeRoom(now)
-	s.byID[sha256.Sum256([]byte(id))] = session{token: token, expires: now.Add(sessionLife)}
+	opened.expires = now.Add(sessionLife)
+	s.byID[sha256.Sum256([]byte(id))] = opened
 	return id
 }
 
@@ -74,10 +77,14 @@ func (s *sessions) token(id string, now time.Time) (string, bool) {
 	return found.token, ok && now.Before(found.expires)
 }
 
-func (s *sessions) end(id string) {
+// end ends a session and returns what it was.
+func (s *sessions) end(id string) session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.byID, sha256.Sum256([]byte(id)))
+	key := sha256.Sum256([]byte(id))
+	ended := s.byID[key]
+	delete(s.byID, key)
+	return ended
 }
 
 // visitor is who looks at a page, as the pages show it.
@@ -90,7 +97,7 @@ type visitor struct {
 
 func (s *Site) visitor(c *gin.Context) visitor {
 	who := s.who(c)
-	return visitor{Name: who.Name, In: who.Known(), Local: who.Local, May: who.Scope.Permits(auth.Write)}
+	return visitor{Name: cmp.Or(who.User, who.Name), In: who.Known(), Local: who.Local, May: who.Scope.Permits(auth.Write)}
 }
 
 // principalKey is where who stores what it found, for the rest of the request.
@@ -102,16 +109,20 @@ func (s *Site) who(c *gin.Context) auth.Principal {
 	if known, ok := c.Get(principalKey); ok {
 		return known.(auth.Principal)
 	}
-	who := s.lookUp(c)
+	who := auth.PrincipalFrom(c.Request.Context())
+	if !who.Known() {
+		who = s.Principal(c.Request)
+	}
 	c.Set(principalKey, who)
 	return who
 }
 
-func (s *Site) lookUp(c *gin.Context) auth.Principal {
-	if fromSocket(c.Request) {
+// Principal is who asks by a session or through the socket, for the guard before all handlers.
+func (s *Site) Principal(r *http.Request) auth.Principal {
+	if fromSocket(r) {
 		return auth.Principal{Name: "socket", Scope: auth.Admin, Local: true}
 	}
-	cookie, err := c.Request.Cookie(cookieName)
+	cookie, err := r.Cookie(cookieName)
 	if err != nil {
 		return auth.Principal{}
 	}
@@ -119,13 +130,13 @@ func (s *Site) lookUp(c *gin.Context) auth.Principal {
 	if !ok {
 		return auth.Principal{}
 	}
-	who, err := s.Tokens.Check(c.Request.Context(), token)
+	who, err := s.Tokens.Check(r.Context(), token)
 	switch {
 	case errors.Is(err, auth.ErrRefused):
 		s.sessions.end(cookie.Value)
 		return auth.Principal{}
 	case err != nil: // pages stay readable; what needs a session is refused
-		s.log.ErrorContext(c.Request.Context(), "check the token of a session", "error", err)
+		s.log.ErrorContext(r.Context(), "check the token of a session", "error", err)
 		return auth.Principal{}
 	}
 	return who

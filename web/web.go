@@ -27,6 +27,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
 // Options are the things that depend on where the pages are served.
@@ -48,7 +49,7 @@ type Site struct {
 	now      func() time.Time
 	origin   *http.CrossOriginProtection
 	sessions sessions
-	failures failures
+	failures auth.Failures
 	readers  atomic.Int64 // that follow something now
 	assets   assets
 	pages    map[string]*template.Template // by file name

@@ -110,6 +110,9 @@ type Writer interface {
 	Close() error
 }
 
+// Summer is the ability of a writer to tell the digest of what was written until now.
+type Summer interface{ Sum() Digest }
+
 // Unchanged tells whether s still holds what the caller saw of a blob. It is for stores, which call it in Expire and
 // Quarantine while no Commit of that digest can go on.
 func Unchanged(ctx context.Context, s Store, seen Info) (bool, error) {

@@ -18,7 +18,7 @@ import (
 type source struct {
 	ctx  context.Context // of one Inspect
 	r    io.Reader
-	hash hash.Hash
+	hash hash.Hash // nil when somebody else hashes
 	size int64
 	err  error
 }
@@ -29,7 +29,9 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, s.err
 	}
 	n, err := s.r.Read(p)
-	s.hash.Write(p[:n])
+	if s.hash != nil {
+		s.hash.Write(p[:n])
+	}
 	s.size += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err

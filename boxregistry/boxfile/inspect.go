@@ -78,14 +78,18 @@ type Summary struct {
 // blame, and otherwise is the reader's or ctx's; all that is wrong with the files is said at once. On ErrInvalid the
 // summary holds what was learned before.
 func Inspect(ctx context.Context, r io.Reader, l Limits) (Summary, error) {
+	h := sha256.New()
+	return inspectSource(&source{ctx: ctx, r: r, hash: h}, l, func() string { return hex.EncodeToString(h.Sum(nil)) })
+}
+
+func inspectSource(src *source, l Limits, sum func() string) (Summary, error) {
 	l = l.withDefaults()
-	src := &source{ctx: ctx, r: r, hash: sha256.New()}
 	in := inspector{limits: l, src: src, budget: textBudget, seen: map[string]bool{}, texts: map[string][]byte{}, heads: map[string][]byte{}}
 	err := in.read()
 	if src.err != nil { // a broken connection looks like a broken archive from above
 		return in.sum, src.err
 	}
-	in.sum.Size, in.sum.SHA256 = src.size, hex.EncodeToString(src.hash.Sum(nil))
+	in.sum.Size, in.sum.SHA256 = src.size, sum()
 	if err == nil {
 		err = in.judge()
 	}
@@ -93,6 +97,11 @@ func Inspect(ctx context.Context, r io.Reader, l Limits) (Summary, error) {
 		return in.sum, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return in.sum, nil
+}
+
+// InspectHashed is Inspect for a caller who hashes the file himself: the summary names his sha256.
+func InspectHashed(ctx context.Context, r io.Reader, l Limits, sha256 string) (Summary, error) {
+	return inspectSource(&source{ctx: ctx, r: r}, l, func() string { return sha256 })
 }
 
 // textBudget bounds what all text entries together may take in memory.

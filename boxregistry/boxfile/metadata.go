@@ -3,7 +3,6 @@ package boxfile
 import (
 	"archive/tar"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +13,7 @@ import (
 // wraps ErrInvalid when the box is to blame, and otherwise is the reader's or ctx's.
 func ReadMetadata(ctx context.Context, r io.Reader, l Limits) (Metadata, error) {
 	l = l.withDefaults()
-	src := &source{ctx: ctx, r: r, hash: sha256.New()}
+	src := &source{ctx: ctx, r: r}
 	m, err := readMetadata(src, l)
 	if src.err != nil {
 		return m, src.err

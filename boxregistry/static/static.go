@@ -5,7 +5,7 @@
 //
 //	DIR/org/box              the catalog, for VAGRANT_SERVER_URL and `vagrant box add URL`
 //	DIR/org/box.json         the same, for servers that go by the extension
-//	DIR/org/box@candidate    the catalog of another channel, and again with .json
+//	DIR/org/box~candidate    the catalog of another channel, and again with .json
 //	DIR/dl/sha256/<digest>/org-box-1.2.0-libvirt-amd64.box
 //	DIR/README.md            how to serve it with nginx, Apache, Caddy or S3
 //

@@ -111,7 +111,7 @@ func TestExport(t *testing.T) {
 	first := b.export(o, "ops/web", "ops/db")
 	want := []string{".boxkiln-export.json", "README.md", "dl/sha256/D/ops-db-2-qemu-amd64.box", "dl/sha256/D/ops-web-1.0-qemu-amd64.box",
 		"dl/sha256/D/ops-web-1.0-utm-amd64.box", "dl/sha256/D/ops-web-1.1-qemu-amd64.box", "ops/db", "ops/db.json", "ops/web", "ops/web.json",
-		"ops/web@candidate", "ops/web@candidate.json"}
+		"ops/web~candidate", "ops/web~candidate.json"}
 	if diff := cmp.Diff(want, b.tree()); diff != "" || first.Written != 11 || first.Kept != 0 {
 		t.Error(first, diff)
 	}
@@ -120,7 +120,7 @@ func TestExport(t *testing.T) {
 	if c.Name != "ops/web" || len(c.Versions) != 1 || !strings.HasPrefix(p.URL, "https://boxes.example.org/sub/dl/sha256/"+p.Checksum+"/") || p.ChecksumType != "sha256" || !p.DefaultArchitecture || p.Architecture != "amd64" {
 		t.Errorf("%+v", c)
 	}
-	if c := must(upstream.ParseCatalog(must(os.ReadFile(b.dir + "/ops/web@candidate")))); c.Name != "ops/web@candidate" || len(c.Versions) != 2 {
+	if c := must(upstream.ParseCatalog(must(os.ReadFile(b.dir + "/ops/web~candidate")))); c.Name != "ops/web~candidate" || len(c.Versions) != 2 {
 		t.Errorf("%+v", c)
 	}
 	blob := filepath.Join(filepath.Dir(b.dir), "blobs", p.Checksum[:2], p.Checksum)

@@ -38,6 +38,11 @@ func named(verb string, name boxregistry.Name, err error) error {
 }
 
 func (t transaction) insertBox(ctx context.Context, b boxregistry.Box) (int64, error) {
+	if t.orgs != nil {
+		if err := t.orgs.EnsureOrg(ctx, t.Tx, b.Name.Org()); err != nil {
+			return 0, err
+		}
+	}
 	return t.insert(ctx, `INSERT INTO boxes (org, name, short_description, description, private, created_at, updated_at)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)`, b.Name.Org(), b.Name.Box(), b.ShortDescription, b.Description, b.Private, t.now)
 }

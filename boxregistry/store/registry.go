@@ -33,6 +33,7 @@ type Registry struct {
 	blobs    blob.Store
 	now      func() time.Time
 	auditor  Auditor
+	orgs     Orgs // nil: any organisation will do
 	revision atomic.Uint64
 	digests  blob.Locks               // of blobs that begin to be named, or may be deleted because nothing names them
 	checking sync.Mutex               // held by Fsck
@@ -44,6 +45,16 @@ type Registry struct {
 type Auditor interface {
 	Record(ctx context.Context, tx *sql.Tx, action, subject, detail string) error
 }
+
+// Orgs knows the organisations that own boxes.
+type Orgs interface {
+	// EnsureOrg is asked inside the transaction that makes a box: it makes the organisation where the one who asks, in ctx, may do
+	// that, and refuses the box otherwise.
+	EnsureOrg(ctx context.Context, tx *sql.Tx, name string) error
+}
+
+// AskOrgs has new boxes belong to organisations that o knows. Call it before anything else.
+func (r *Registry) AskOrgs(o Orgs) { r.orgs = o }
 
 // New brings the registry's tables up to date and returns the registry. The caller keeps db and blobs and closes them.
 // With a nil auditor nothing is recorded.

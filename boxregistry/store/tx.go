@@ -14,12 +14,13 @@ type transaction struct {
 	*sql.Tx
 	now     int64
 	auditor Auditor
+	orgs    Orgs
 }
 
 // write changes rows in one transaction and says so to whoever keeps what was rendered from them.
 func (r *Registry) write(ctx context.Context, do func(transaction) error) error {
 	err := r.db.Tx(ctx, func(tx *sql.Tx) error {
-		if err := do(transaction{Tx: tx, now: micros(r.now()), auditor: r.auditor}); err != nil {
+		if err := do(transaction{Tx: tx, now: micros(r.now()), auditor: r.auditor, orgs: r.orgs}); err != nil {
 			return err
 		}
 		return r.fault("registry.commit")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -35,8 +36,10 @@ func TestCrashChild(t *testing.T) {
 		t.Skip("only runs as the child of the other test here")
 	}
 	d := open(t, dir, nil)
-	count := map[string]int{}
-	d.fault = func(point string) error { // one goroutine only
+	count, mu := map[string]int{}, sync.Mutex{}
+	d.fault = func(point string) error { // chunks are kept beside the next one
+		mu.Lock()
+		defer mu.Unlock()
 		count[point]++
 		name := fmt.Sprintf("%s#%d", point, count[point])
 		fmt.Println("point", name)

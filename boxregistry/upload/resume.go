@@ -67,6 +67,11 @@ func (r *Receiver) begun(ctx context.Context, p boxregistry.Publication) (boxreg
 }
 
 func (r *Receiver) describe(u boxregistry.Upload) Session {
+	r.mu.Lock()
+	if s := r.sessions[u.Key]; s != nil {
+		u.Received = s.come.Load() // the row follows
+	}
+	r.mu.Unlock()
 	return Session{ID: u.Key, Offset: u.Received, Size: u.File.Size, Done: u.Came != "", Expires: u.Expires, Into: u.Publication}
 }
 
@@ -88,7 +93,8 @@ func (r *Receiver) Append(ctx context.Context, id string, offset, size int64, bo
 	if err != nil {
 		return Session{}, err
 	}
-	defer func() { r.release(s.Upload, linger) }()
+	reserve := linger
+	defer func() { r.release(s.Upload, reserve) }()
 	switch {
 	case s.Came != "":
 		return r.describe(s.Upload), nil
@@ -101,6 +107,7 @@ func (r *Receiver) Append(ctx context.Context, id string, offset, size int64, bo
 	}
 	space, done, err := r.room(offset + size - s.Received)
 	if err != nil {
+		reserve = 0
 		return r.describe(s.Upload), errors.Join(err, r.giveUp(ctx, s))
 	}
 	defer done()
@@ -109,6 +116,7 @@ func (r *Receiver) Append(ctx context.Context, id string, offset, size int64, bo
 	}
 	if err := r.append(ctx, s, space.spend(reader{ctx, body})); final(err) {
 		_, _ = io.Copy(io.Discard, reader{ctx, body}) // most clients hear of it only then
+		reserve = 0
 		return r.describe(s.Upload), errors.Join(err, r.giveUp(ctx, s))
 	} else if err != nil {
 		return r.describe(s.Upload), err
@@ -121,9 +129,10 @@ func (r *Receiver) append(ctx context.Context, s *session, body io.Reader) error
 	if err := s.inspect(r); err != nil {
 		return err
 	}
-	buf := make([]byte, chunk)
+	buf := buffers.Get().(*[chunk]byte)
+	defer buffers.Put(buf)
 	for {
-		n, readErr := body.Read(buf)
+		n, readErr := body.Read(buf[:])
 		if int64(n) > s.File.Size-s.Received {
 			return fmt.Errorf("%w: more came than the %d bytes that were announced", boxregistry.ErrTooLarge, s.File.Size)
 		}
@@ -137,11 +146,11 @@ func (r *Receiver) append(ctx context.Context, s *session, body io.Reader) error
 			return err
 		}
 		if readErr != nil {
-			kept := s.keep(context.WithoutCancel(ctx), r)
+			kept := s.keep(ctx, r)
 			if errors.Is(readErr, io.EOF) {
-				readErr = nil
+				return kept
 			}
-			return errors.Join(readErr, kept)
+			return errors.Join(readErr, kept, s.settle()) // whoever comes back asks the row
 		}
 	}
 }
@@ -162,7 +171,11 @@ func (r *Receiver) Finish(ctx context.Context, id string) (boxregistry.File, err
 	if s.Received != s.File.Size {
 		return boxregistry.File{}, &OffsetError{Have: s.Received, Size: s.File.Size}
 	}
-	f, err := r.finish(ctx, s)
+	err = s.settle()
+	var f boxregistry.File
+	if err == nil {
+		f, err = r.finish(ctx, s)
+	}
 	if err != nil && !final(err) {
 		return f, errors.Join(err, r.forget(s)) // its row says how far it has come
 	}
@@ -272,7 +285,8 @@ func (r *Receiver) forget(s *session) error {
 
 // giveUp frees the space of an upload first, because the row may need some to go.
 func (r *Receiver) giveUp(ctx context.Context, s *session) error {
-	err := errors.Join(r.forget(s), remove(r.path(s.Key)))
+	_ = r.forget(s) // what could not be kept is not wanted any more
+	err := remove(r.path(s.Key))
 	return errors.Join(err, r.Rows.DropUpload(context.WithoutCancel(ctx), s.Key))
 }
 

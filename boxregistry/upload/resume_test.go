@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -141,7 +142,8 @@ func TestResumableRefuses(t *testing.T) {
 			if _, err = d.Append(t.Context(), s.ID, 0, -1, bytes.NewReader(c.sent)); err == nil {
 				_, err = d.Finish(t.Context(), s.ID)
 			}
-			if !errors.Is(err, c.want) {
+			// A byte that is wrong makes a bad box too, and inspection may see it first.
+			if !errors.Is(err, c.want) && !(what == "other bytes" && errors.Is(err, boxfile.ErrInvalid)) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 			d.clean()
@@ -150,6 +152,9 @@ func TestResumableRefuses(t *testing.T) {
 			}
 			if len(d.files()) != 0 {
 				t.Error("something is visible")
+			}
+			if _, err := d.Open(t.Context(), into(amd64(t, 9, 10))); err != nil {
+				t.Errorf("what was refused keeps its place: %v", err)
 			}
 		})
 	}
@@ -269,17 +274,20 @@ func TestResumableOnFullDisk(t *testing.T) {
 	t.Parallel()
 	d := newDock(t, nil)
 	data := amd64(t, 1, 100_000)
-	s, err := d.Open(t.Context(), into(data))
-	d.must(err)
-	s, err = d.Append(t.Context(), s.ID, 0, -1, bytes.NewReader(data[:50_000]))
-	d.must(err)
+	var chunks atomic.Int32
 	d.fault = func(point string) error {
-		if point == "upload.written" {
+		if point == "upload.written" && chunks.Add(1) == 2 {
 			return syscall.ENOSPC
 		}
 		return nil
 	}
-	if _, err := d.Append(t.Context(), s.ID, s.Offset, -1, bytes.NewReader(data[50_000:])); !errors.Is(err, blob.ErrNoSpace) {
+	s, err := d.Open(t.Context(), into(data))
+	d.must(err)
+	s, err = d.Append(t.Context(), s.ID, 0, -1, bytes.NewReader(data[:50_000]))
+	d.must(err)
+	_, err = d.Append(t.Context(), s.ID, s.Offset, -1, bytes.NewReader(data[50_000:])) // is written while the next chunk comes
+	d.must(err)
+	if _, err := d.Finish(t.Context(), s.ID); !errors.Is(err, blob.ErrNoSpace) {
 		t.Fatalf("got %v", err)
 	}
 	d.clean()

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
@@ -39,6 +40,12 @@ type session struct {
 	file  *fsx.Eager // nil when the bytes were handed over already and a crash came before the rest
 	hash  hash.Hash
 	used  time.Time
+
+	come atomic.Int64 // Received after the last chunk, for whoever asks meanwhile
+
+	// What has come is made durable, and noted, while the next chunk comes.
+	settled   chan struct{} // closed when that is done; nil when nothing is to be waited for
+	settleErr error
 
 	// The inspection runs while chunks come, and behind them. It is begun anew after a pause.
 	grow    func(size int64, whole bool)
@@ -73,6 +80,7 @@ func (r *Receiver) load(ctx context.Context, u boxregistry.Upload) (*session, er
 	}
 	err = s.rewind(f)
 	s.file = fsx.EagerAt(f, s.Received)
+	s.come.Store(s.Received)
 	if err == nil && s.Received != u.Received { // less is there than was noted
 		err = r.Rows.SaveUpload(ctx, s.Upload)
 	}
@@ -116,17 +124,39 @@ func (s *session) rewind(f *os.File) error {
 	return err
 }
 
-// keep makes what has come durable, and then says so in the row.
+// keep begins to make durable what has come, and then to say so in the row. It returns what became of the chunk before.
 func (s *session) keep(ctx context.Context, r *Receiver) error {
-	if err := errors.Join(r.fault("upload.written"), s.file.Sync(), r.fault("upload.synced")); err != nil {
-		return full(err)
-	}
+	s.come.Store(s.Received)
 	state, err := s.hash.(encoding.BinaryMarshaler).MarshalBinary()
-	if err != nil {
+	if err = errors.Join(err, s.settle()); err != nil {
 		return err
 	}
 	s.Hash, s.Expires = state, r.Now().Add(Life)
-	return errors.Join(r.Rows.SaveUpload(ctx, s.Upload), r.fault("upload.saved"))
+	note, settled := s.Upload, make(chan struct{})
+	s.settled = settled
+	r.running.Go(func() {
+		defer close(settled)
+		s.settleErr = s.note(context.WithoutCancel(ctx), r, note)
+	})
+	return nil
+}
+
+// note writes what has come to the disk, and only then the row.
+func (s *session) note(ctx context.Context, r *Receiver, u boxregistry.Upload) error {
+	if err := errors.Join(r.fault("upload.written"), s.file.Sync(), r.fault("upload.synced")); err != nil {
+		return full(err)
+	}
+	return errors.Join(r.Rows.SaveUpload(ctx, u), r.fault("upload.saved"))
+}
+
+// settle waits until what keep has begun is done.
+func (s *session) settle() error {
+	if s.settled == nil {
+		return nil
+	}
+	<-s.settled
+	s.settled = nil
+	return s.settleErr
 }
 
 // inspect begins the inspection, unless it runs.
@@ -151,7 +181,7 @@ func (s *session) inspect(r *Receiver) error {
 	r.running.Go(func() {
 		defer close(judged)
 		defer f.Close()
-		s.summary, s.verdict = boxfile.Inspect(ctx, t, r.Limits.Box)
+		s.summary, s.verdict = boxfile.InspectHashed(ctx, t, r.Limits.Box, string(s.File.Digest))
 	})
 	return nil
 }
@@ -176,7 +206,7 @@ func (s *session) conclude(ctx context.Context, r *Receiver) (boxfile.Summary, e
 			return boxfile.Summary{}, err
 		}
 		defer content.Close()
-		return boxfile.Inspect(ctx, content, r.Limits.Box)
+		return boxfile.InspectHashed(ctx, content, r.Limits.Box, string(s.File.Digest))
 	}
 	if err := s.inspect(r); err != nil {
 		return boxfile.Summary{}, err
@@ -200,5 +230,5 @@ func (s *session) unload() error {
 	if s.file == nil {
 		return nil
 	}
-	return s.file.Close()
+	return errors.Join(s.settle(), s.file.Close())
 }

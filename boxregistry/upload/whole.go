@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
@@ -144,10 +146,10 @@ func (r *Receiver) whole(ctx context.Context, u boxregistry.Upload, declared box
 		return boxregistry.File{}, err
 	}
 	s, err := r.receive(ctx, body, w, sum)
-	if err != nil {
-		return boxregistry.File{}, err
+	if err == nil {
+		err = checkSum(declared, s.SHA256, sum)
 	}
-	if err := checkSum(declared, sum); err != nil {
+	if err != nil {
 		return boxregistry.File{}, err
 	}
 	p, err := r.admit(ctx, u.Publication, s)
@@ -158,18 +160,36 @@ func (r *Receiver) whole(ctx context.Context, u boxregistry.Upload, declared box
 }
 
 // chunk is how much is taken at once, in bytes.
-const chunk = 256 << 10
+const chunk = 128 << 10
+
+// buffers are lent for as long as a body is read: an upload in many requests would leave one behind for each.
+var buffers = sync.Pool{New: func() any { return new([chunk]byte) }}
+
+// copyBody copies in chunks.
+func copyBody(to io.Writer, from io.Reader) error {
+	buf := buffers.Get().(*[chunk]byte)
+	defer buffers.Put(buf)
+	_, err := io.CopyBuffer(to, from, buf[:])
+	return err
+}
 
 // receive sends the body to the store, the announced checksum (nil for none) and the inspector, in one pass.
-func (r *Receiver) receive(ctx context.Context, body io.Reader, w io.Writer, sum hash.Hash) (boxfile.Summary, error) {
+func (r *Receiver) receive(ctx context.Context, body io.Reader, w blob.Writer, sum hash.Hash) (boxfile.Summary, error) {
 	type verdict struct {
 		summary boxfile.Summary
 		err     error
 	}
 	inspected := newRelay()
 	judged := make(chan verdict, 1)
+	summer, hashed := w.(blob.Summer)
 	go func() {
-		s, err := boxfile.Inspect(ctx, inspected, r.Limits.Box)
+		inspect := boxfile.Inspect
+		if hashed { // once is enough
+			inspect = func(ctx context.Context, r io.Reader, l boxfile.Limits) (boxfile.Summary, error) {
+				return boxfile.InspectHashed(ctx, r, l, "")
+			}
+		}
+		s, err := inspect(ctx, inspected, r.Limits.Box)
 		inspected.leave(err)
 		judged <- verdict{s, err}
 	}()
@@ -177,13 +197,13 @@ func (r *Receiver) receive(ctx context.Context, body io.Reader, w io.Writer, sum
 	if sum != nil {
 		to = append(to, sum)
 	}
-	_, err := io.CopyBuffer(io.MultiWriter(to...), r.bounded(reader{ctx, body}), make([]byte, chunk))
+	err := copyBody(io.MultiWriter(to...), r.bounded(reader{ctx, body}))
 	inspected.finish(err)
 	v := <-judged
-	if err != nil {
-		return v.summary, err
+	if hashed {
+		v.summary.SHA256 = string(summer.Sum())
 	}
-	return v.summary, v.err
+	return v.summary, cmp.Or(err, v.err)
 }
 
 // bounded ends a body that is larger than the limit.
@@ -230,7 +250,7 @@ func (r *Receiver) confirm(ctx context.Context, found place, size int64, body io
 		return boxregistry.File{}, other
 	}
 	h := sha256.New()
-	if _, err := io.CopyBuffer(h, r.bounded(reader{ctx, body}), make([]byte, chunk)); err != nil {
+	if err := copyBody(h, r.bounded(reader{ctx, body})); err != nil {
 		return boxregistry.File{}, err
 	}
 	if blob.Digest(hex.EncodeToString(h.Sum(nil))) != found.file.Digest {

@@ -88,7 +88,7 @@ func (b *bench) answer(s *checkpoint.Store) {
 	}
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
-	r.Use(api.Guard(nobody{}))
+	r.Use(api.Guard(nobody{}, nil))
 	(&api.Server{Checkpoints: s, Log: slog.New(slog.DiscardHandler), Now: time.Now}).Mount(r)
 	server := httptest.NewUnstartedServer(r)
 	server.Listener.Close()
@@ -99,6 +99,10 @@ func (b *bench) answer(s *checkpoint.Store) {
 
 // nobody knows no tokens: the socket is the only way in.
 type nobody struct{}
+
+func (nobody) CheckPassword(context.Context, string, string) (auth.Principal, error) {
+	return auth.Principal{}, auth.ErrRefused
+}
 
 func (nobody) Check(context.Context, string) (auth.Principal, error) {
 	return auth.Principal{}, http.ErrNoCookie

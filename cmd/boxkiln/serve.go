@@ -26,7 +26,7 @@ import (
 type serveOptions struct {
 	listen, baseURL, socketGroup string
 	blobs                        string
-	insecure, redirect           bool
+	insecure, private, redirect  bool
 	noAutoCreate                 bool
 	level                        slog.Level
 	budget                       queue.Budget
@@ -56,6 +56,7 @@ boxes, pages and the API on --listen. A second interrupt ends it at once; what t
 	f.StringVar(&o.listen, "listen", defaultListen, "TCP address for boxes, pages and the API; empty for the socket alone")
 	f.StringVar(&o.baseURL, "base-url", "", "URL under which clients reach the daemon, behind a proxy")
 	f.BoolVar(&o.insecure, "insecure-http", false, "listen without TLS on an address that is not loopback")
+	f.BoolVar(&o.private, "private", false, "show boxes and pages only to those who have a token or have logged in")
 	f.StringVar(&o.blobs, "blobs", "", "where files of boxes are kept: s3://BUCKET/PREFIX?endpoint=URL&region=NAME&path_style=true, or file for the data directory; where they were, unless given (environment "+envBlobs+")")
 	f.BoolVar(&o.redirect, "blob-redirect", false, "send clients to the bucket for their downloads, instead of passing the bytes on")
 	f.StringVar(&o.socketGroup, "socket-group", "", "group that may use the daemon's socket")
@@ -96,6 +97,9 @@ func runServe(ctx context.Context, env *environment, o *serveOptions) error {
 		// Without systemd there is nobody to tell, which is no error.
 		_, _ = daemon.SdNotify(false, daemon.SdNotifyReady)
 	}
+	cfg.FirstToken = func(token string) {
+		fmt.Fprintf(env.stdout, "The token of the first administrator, shown only now: %s\n", token)
+	}
 	d, err := kiln.Open(ctx, cfg)
 	if err != nil {
 		return err
@@ -128,7 +132,7 @@ func daemonConfig(env *environment, data layout.Dir, o *serveOptions) (kiln.Conf
 		Mirror:            mirrored,
 		RedirectDownloads: o.redirect,
 		NoAutoCreate:      o.noAutoCreate,
-		Data:              data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup,
+		Data:              data, Listen: o.listen, BaseURL: base, InsecureHTTP: o.insecure, SocketGroup: o.socketGroup, Private: o.private,
 		Checkpoints: kiln.CheckpointLimits{Budget: o.checkpointGiB << 30, Keep: o.checkpointKeep, MaxAge: o.cacheMaxAge},
 		PurgeAfter:  o.purgeAfter, Uploads: upload.Limits(o.uploads),
 		Budget: budget, Parts: env.parts(), Drivers: env.drivers(log), Version: version, Log: log,

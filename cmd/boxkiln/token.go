@@ -2,14 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"text/tabwriter"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/boxkiln/boxkiln/daemon/client"
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
@@ -19,112 +19,87 @@ func newTokenCommand(env *environment) *cobra.Command {
 	return cmd
 }
 
-// tokenStore is where tokens are managed: the daemon, or the database itself when no daemon runs.
-type tokenStore interface {
-	create(ctx context.Context, name, scope string, lifetime time.Duration) (string, error)
-	list(ctx context.Context) ([]auth.Token, error)
-	revoke(ctx context.Context, nameOrID string) error
-}
-
-// withTokens calls fn with the daemon if one answers, else with the database.
-func (e *environment) withTokens(ctx context.Context, fn func(tokenStore) error) error {
-	c, err := e.client()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	_, err = c.Info(ctx)
-	if err == nil {
-		return fn(remoteTokens{c})
-	}
-	if !errors.Is(err, client.ErrNoDaemon) || e.remote() {
-		return err
-	}
-	db, err := e.openDB(ctx)
-	if err != nil {
-		return err
-	}
-	tokens, err := auth.Open(ctx, db, now)
-	if err != nil {
-		return errors.Join(err, db.Close())
-	}
-	return errors.Join(fn(localTokens{tokens}), db.Close())
-}
-
-type remoteTokens struct{ c *client.Client }
-
-func (r remoteTokens) create(ctx context.Context, name, scope string, lifetime time.Duration) (string, error) {
-	return r.c.CreateToken(ctx, name, scope, lifetime)
-}
-func (r remoteTokens) list(ctx context.Context) ([]auth.Token, error) { return r.c.Tokens(ctx) }
-func (r remoteTokens) revoke(ctx context.Context, nameOrID string) error {
-	return r.c.RevokeToken(ctx, nameOrID)
-}
-
-type localTokens struct{ t *auth.Tokens }
-
-func (l localTokens) create(ctx context.Context, name, scope string, lifetime time.Duration) (string, error) {
-	s, err := auth.ParseScope(scope)
-	if err != nil {
-		return "", err
-	}
-	var expires time.Time
-	if lifetime > 0 {
-		expires = now().Add(lifetime)
-	}
-	return l.t.Create(ctx, name, s, expires)
-}
-func (l localTokens) list(ctx context.Context) ([]auth.Token, error) { return l.t.List(ctx) }
-func (l localTokens) revoke(ctx context.Context, nameOrID string) error {
-	return l.t.Revoke(ctx, nameOrID)
-}
-
 func newTokenCreateCommand(env *environment) *cobra.Command {
+	var spec auth.TokenSpec
 	var scope string
+	var orgs []string
 	var lifetime time.Duration
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Make a token and print it, the only time that it is shown", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return env.withTokens(cmd.Context(), func(t tokenStore) error {
-				token, err := t.create(cmd.Context(), args[0], scope, lifetime)
+		Long: `Make a token and print it, the only time that it is shown.
+
+Without --scope, --org and --user it may read everywhere. With --user alone it may do all that the user may, also later.`,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if spec.Orgs, err = parseOrgs(orgs); err != nil {
+				return err
+			}
+			spec.Name, spec.Scope = args[0], auth.Scope(scope)
+			if scope == "" && len(orgs) == 0 && spec.User == "" {
+				spec.Scope = auth.Read
+			}
+			if lifetime > 0 {
+				spec.Expires = now().Add(lifetime)
+			}
+			return env.withAccess(cmd.Context(), func(ctx context.Context, a access) error {
+				token, err := a.Issue(ctx, spec)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(env.stderr, "The token %q has scope %s. It is shown only now:\n", args[0], scope)
+				fmt.Fprintf(env.stderr, "The token %q %s. It is shown only now:\n", spec.Name, permits(spec))
 				_, err = fmt.Fprintln(env.stdout, token)
 				return err
 			})
 		},
 	}
-	cmd.Flags().StringVar(&scope, "scope", string(auth.Read), "what it permits: read, write or admin")
+	cmd.Flags().StringVar(&scope, "scope", "", "what it permits everywhere: read, write or admin")
+	cmd.Flags().StringArrayVar(&orgs, "org", nil, "what it permits in one organisation, as ORG=SCOPE; may be repeated")
+	cmd.Flags().StringVar(&spec.User, "user", "", "whose token it is; it never permits more than the user may do")
 	cmd.Flags().DurationVar(&lifetime, "lifetime", 0, "how long it is valid, such as 720h; 0 for ever")
 	return cmd
 }
 
-func newTokenLsCommand(env *environment) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use: "ls", Short: "List tokens", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return env.withTokens(cmd.Context(), func(t tokenStore) error {
-				tokens, err := t.list(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printJSONLines(env, tokens)
-				}
-				w := tabwriter.NewWriter(env.stdout, 0, 4, 2, ' ', 0)
-				fmt.Fprintln(w, "ID\tNAME\tSCOPE\tCREATED\tLAST USED\tEND")
-				for _, k := range tokens {
-					fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Name, k.Scope, date(k.Created), date(k.LastUsed), end(k))
-				}
-				return w.Flush()
-			})
-		},
+// parseOrgs reads ORG=SCOPE of each.
+func parseOrgs(flags []string) (map[string]auth.Scope, error) {
+	orgs := map[string]auth.Scope{}
+	for _, flag := range flags {
+		org, text, ok := strings.Cut(flag, "=")
+		if !ok || org == "" {
+			return nil, fmt.Errorf("--org %q: write it like acme=write", flag)
+		}
+		scope, err := auth.ParseScope(text)
+		if err != nil {
+			return nil, fmt.Errorf("--org %q: %w", flag, err)
+		}
+		orgs[org] = scope
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print an object for each token, one on a line")
-	return cmd
+	return orgs, nil
+}
+
+// permits says what a new token is good for.
+func permits(s auth.TokenSpec) string {
+	switch {
+	case s.Scope == "" && len(s.Orgs) == 0:
+		return fmt.Sprintf("permits what %s may do", s.User)
+	case s.Scope == "":
+		return "permits " + grants(s.Orgs)
+	}
+	return "has scope " + strings.TrimSuffix(string(s.Scope)+", "+grants(s.Orgs), ", ")
+}
+
+// grants is "acme=write other=read".
+func grants(orgs map[string]auth.Scope) string {
+	var parts []string
+	for _, org := range slices.Sorted(maps.Keys(orgs)) {
+		parts = append(parts, org+"="+string(orgs[org]))
+	}
+	return strings.Join(parts, " ")
+}
+
+func newTokenLsCommand(env *environment) *cobra.Command {
+	return newAccessList(env, "ls", "List tokens", func(ctx context.Context, a access) ([]auth.Token, error) { return a.List(ctx) },
+		"ID\tNAME\tUSER\tSCOPE\tORGS\tCREATED\tLAST USED\tEND", func(k auth.Token) string {
+			return fmt.Sprintf("%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s", k.ID, k.Name, dash(k.User), dash(string(k.Scope)), dash(grants(k.Orgs)), date(k.Created), date(k.LastUsed), end(k))
+		})
 }
 
 func date(t time.Time) string {
@@ -145,7 +120,7 @@ func newTokenRevokeCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke NAME|ID", Short: "End a token at once", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return env.withTokens(cmd.Context(), func(t tokenStore) error { return t.revoke(cmd.Context(), args[0]) })
+			return env.withAccess(cmd.Context(), func(ctx context.Context, a access) error { return a.Revoke(ctx, args[0]) })
 		},
 	}
 }

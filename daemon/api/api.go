@@ -46,20 +46,14 @@ type Inputs interface {
 	Put(digest string, r io.Reader) error
 }
 
-// Tokens manages tokens.
-type Tokens interface {
-	Create(ctx context.Context, name string, scope auth.Scope, expires time.Time) (string, error)
-	List(ctx context.Context) ([]auth.Token, error)
-	Revoke(ctx context.Context, nameOrID string) error
-}
-
 // Server is the set of handlers.
 type Server struct {
 	Builds Builds
 	// Explainer tells what is kept of plans.
 	Explainer Explainer
 	Inputs    Inputs
-	Tokens    Tokens
+	Tokens    Access
+	Audit     Audit
 	// Resumer makes new attempts.
 	Resumer Resumer
 	Info    wire.Info
@@ -110,14 +104,12 @@ func (s *Server) Mount(r gin.IRouter) {
 	s.mountWindow(v1)
 	s.mountResume(v1)
 	s.mountCheckpoints(v1)
+	s.mountAccess(v1)
 	s.mountPackages(v1)
 	s.mountImports(v1)
 	s.mountFsck(v1)
 	s.mountBoxes(v1)
 	s.mountUploads(v1)
-	v1.POST("/tokens", need(auth.Admin), s.createToken)
-	v1.GET("/tokens", need(auth.Admin), s.listTokens)
-	v1.DELETE("/tokens/:name", need(auth.Admin), s.revokeToken)
 }
 
 func noStore(c *gin.Context) { c.Header("Cache-Control", "no-store") }
@@ -172,13 +164,10 @@ func (s *Server) list(c *gin.Context) {
 		}
 		f.States = append(f.States, st)
 	}
-	if text := c.Query("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > 1000 {
-			s.fail(c, wire.Errorf(wire.CodeBadRequest, "limit %q is not a number from 1 to 1000", text))
-			return
-		}
-		f.Limit = n
+	var err error
+	if f.Limit, err = limit(c); err != nil {
+		s.fail(c, err)
+		return
 	}
 	records, err := s.Builds.List(c.Request.Context(), f)
 	if err != nil {
@@ -186,6 +175,19 @@ func (s *Server) list(c *gin.Context) {
 		return
 	}
 	c.JSON(http.StatusOK, wire.BuildList{Builds: records})
+}
+
+// limit is how long a page of a list may be; 0 when nobody says.
+func limit(c *gin.Context) (int, error) {
+	text, given := c.GetQuery("limit")
+	if !given || text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 1000 {
+		return 0, wire.Errorf(wire.CodeBadRequest, "limit %q is not a number from 1 to 1000", text)
+	}
+	return n, nil
 }
 
 func (s *Server) get(c *gin.Context) {
@@ -277,45 +279,6 @@ func eventOffset(c *gin.Context) (int64, error) {
 	return n, nil
 }
 
-func (s *Server) createToken(c *gin.Context) {
-	var req wire.TokenRequest
-	if !s.body(c, &req) {
-		return
-	}
-	scope, err := auth.ParseScope(req.Scope)
-	if err != nil {
-		s.fail(c, wire.Errorf(wire.CodeBadRequest, "%w", err))
-		return
-	}
-	var expires time.Time
-	if req.Seconds > 0 {
-		expires = s.Now().Add(time.Duration(req.Seconds) * time.Second)
-	}
-	token, err := s.Tokens.Create(c.Request.Context(), req.Name, scope, expires)
-	if err != nil {
-		s.fail(c, wire.Errorf(wire.CodeBadRequest, "%w", err))
-		return
-	}
-	c.JSON(http.StatusCreated, wire.TokenReply{Token: token})
-}
-
-func (s *Server) listTokens(c *gin.Context) {
-	tokens, err := s.Tokens.List(c.Request.Context())
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	c.JSON(http.StatusOK, wire.TokenList{Tokens: tokens})
-}
-
-func (s *Server) revokeToken(c *gin.Context) {
-	if err := s.Tokens.Revoke(c.Request.Context(), c.Param("name")); err != nil {
-		s.fail(c, wire.Errorf(wire.CodeNotFound, "%w", err))
-		return
-	}
-	c.Status(http.StatusNoContent)
-}
-
 // body reads a JSON body, and answers and returns false if it is none.
 func (s *Server) body(c *gin.Context, into any) bool {
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxPlans)
@@ -341,9 +304,16 @@ func (s *Server) fail(c *gin.Context, err error) {
 
 func coded(err error) *wire.Error {
 	var e *wire.Error
+	var wrong *auth.InvalidError
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.As(err, &wrong):
+		return wire.Errorf(wire.CodeBadRequest, "%w", err)
+	case errors.Is(err, auth.ErrNoToken), errors.Is(err, auth.ErrNoUser), errors.Is(err, auth.ErrNoOrg):
+		return wire.Errorf(wire.CodeNotFound, "%w", err)
+	case errors.Is(err, auth.ErrTaken):
+		return wire.Errorf(wire.CodeConflict, "%w", err)
 	case errors.Is(err, build.ErrNotFound):
 		return wire.Errorf(wire.CodeNotFound, "no such build; `boxkiln builds ls` shows them")
 	case errors.Is(err, inputs.ErrDigest):

@@ -42,11 +42,11 @@ func TestTokens(t *testing.T) {
 	t.Parallel()
 	k := newKiln(t)
 	admin := k.local(t)
-	token, err := admin.CreateToken(t.Context(), "ci", "write", time.Hour)
+	token, err := admin.Access().Issue(t.Context(), auth.TokenSpec{Name: "ci", Scope: auth.Write, Expires: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := admin.Tokens(t.Context())
+	list, err := admin.Access().List(t.Context())
 	if err != nil || len(list) != 1 || list[0].Name != "ci" || list[0].Scope != auth.Write || list[0].Expires.IsZero() {
 		t.Fatalf("%+v, %v", list, err)
 	}
@@ -54,25 +54,25 @@ func TestTokens(t *testing.T) {
 	if _, err := ci.List(t.Context(), nil, 0); err != nil {
 		t.Error(err)
 	}
-	if _, err := ci.CreateToken(t.Context(), "more", "admin", 0); code(t, err) != wire.CodeForbidden {
+	if _, err := ci.Access().Issue(t.Context(), auth.TokenSpec{Name: "more", Scope: auth.Admin}); code(t, err) != wire.CodeForbidden {
 		t.Error("a write token made an admin token")
 	}
-	if err := admin.RevokeToken(t.Context(), "ci"); err != nil {
+	if err := admin.Access().Revoke(t.Context(), "ci"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ci.List(t.Context(), nil, 0); code(t, err) != wire.CodeUnauthorized {
 		t.Errorf("a revoked token: %v", err)
 	}
 	for name, err := range map[string]error{
-		"revoked twice":  admin.RevokeToken(t.Context(), "ci"),
-		"revoked nobody": admin.RevokeToken(t.Context(), "a b?c"),
+		"revoked twice":  admin.Access().Revoke(t.Context(), "ci"),
+		"revoked nobody": admin.Access().Revoke(t.Context(), "a b?c"),
 	} {
 		if code(t, err) != wire.CodeNotFound {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for _, bad := range [][2]string{{"x", "root"}, {" ", "read"}, {"x", ""}} {
-		if _, err := admin.CreateToken(t.Context(), bad[0], bad[1], 0); code(t, err) != wire.CodeBadRequest {
+		if _, err := admin.Access().Issue(t.Context(), auth.TokenSpec{Name: bad[0], Scope: auth.Scope(bad[1])}); code(t, err) != wire.CodeBadRequest {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

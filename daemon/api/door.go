@@ -14,8 +14,12 @@ type Routes interface {
 // Door is all that one listener serves.
 type Door struct {
 	Tokens Checker
-	API    *Server
-	Others []Routes
+	// Sessions may be nil.
+	Sessions Sessions
+	// Private hides everything from those who are not known.
+	Private bool
+	API     *Server
+	Others  []Routes
 	// First answers some requests before anybody else, who asks being known, and says whether it did; it may be nil.
 	First func(w http.ResponseWriter, r *http.Request) bool
 	// NotFound answers what nobody else does.
@@ -30,7 +34,10 @@ func (d Door) Handler() http.Handler {
 	r.Use(gin.CustomRecoveryWithWriter(nil, func(c *gin.Context, err any) {
 		d.API.Log.Error("request panicked", "path", c.Request.URL.Path, "panic", err)
 		c.AbortWithStatus(http.StatusInternalServerError)
-	}), Guard(d.Tokens))
+	}), Guard(d.Tokens, d.Sessions))
+	if d.Private {
+		r.Use(private)
+	}
 	if d.First != nil {
 		r.Use(func(c *gin.Context) {
 			if d.First(c.Writer, c.Request) {

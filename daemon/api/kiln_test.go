@@ -31,6 +31,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/inputs"
 	"github.com/boxkiln/boxkiln/daemon/store"
 	"github.com/boxkiln/boxkiln/daemon/wire"
+	"github.com/boxkiln/boxkiln/internal/audit"
 	"github.com/boxkiln/boxkiln/internal/auth"
 	"github.com/boxkiln/boxkiln/internal/leaktest"
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
@@ -193,7 +194,11 @@ func newKiln(t testing.TB) *kiln {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	tokens, err := auth.Open(t.Context(), db, time.Now)
+	record, err := audit.Open(t.Context(), db, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := auth.Open(t.Context(), db, time.Now, record)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +207,7 @@ func newKiln(t testing.TB) *kiln {
 		tokens: tokens, db: db, logs: &lockedBuffer{}, socket: filepath.Join(dir, "daemon.sock"),
 	}
 	k.window = &glass{builds: k.builds, typed: map[build.ID]string{}}
-	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
+	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Audit: record, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
 		Log: slog.New(slog.NewTextHandler(k.logs, nil)), Now: time.Now}
 	k.server.Checkpoints = openCheckpoints(t, db)
 	var boxesErr, keyErr error
@@ -236,7 +241,7 @@ func (k *kiln) serveOn(t testing.TB, l net.Listener) *httptest.Server {
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.HandleMethodNotAllowed = true
-	r.Use(api.Guard(k.tokens))
+	r.Use(api.Guard(k.tokens, nil))
 	k.server.Mount(r)
 	api.Beside{Known: k.boxes, Key: k.key.Public(), Log: k.server.Log}.Register(r)
 	s := httptest.NewUnstartedServer(r)

@@ -20,6 +20,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/audit"
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
@@ -168,6 +169,9 @@ func TestSchemasAreThoseOfTheTypes(t *testing.T) {
 		"BoxDownload": wire.BoxDownload{}, "BoxDownloadList": wire.BoxDownloadList{}, "TrashList": wire.TrashList{},
 		"UploadRequest": wire.UploadRequest{}, "Upload": wire.Upload{},
 		"TokenRequest": wire.TokenRequest{}, "TokenReply": wire.TokenReply{}, "TokenList": wire.TokenList{}, "Token": auth.Token{},
+		"UserRequest": wire.UserRequest{}, "PasswordRequest": wire.PasswordRequest{}, "UserList": wire.UserList{}, "User": auth.User{},
+		"OrgRequest": wire.OrgRequest{}, "OrgList": wire.OrgList{}, "Org": auth.Org{}, "Member": auth.Member{}, "MemberRequest": wire.MemberRequest{},
+		"AuditList": wire.AuditList{}, "AuditEntry": audit.Entry{}, "AuditReply": wire.AuditReply{},
 	} {
 		s, ok := d.Components.Schemas[name]
 		if !ok {

@@ -20,7 +20,6 @@ import (
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/wire"
-	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
 // ErrNoDaemon says that nothing answers where a daemon was looked for.
@@ -237,25 +236,6 @@ func (c *Client) FetchOutput(ctx context.Context, id build.ID, n int, w io.Write
 	defer res.Body.Close()
 	_, err = io.Copy(w, res.Body)
 	return err
-}
-
-// CreateToken makes a token. A zero lifetime means that it does not expire.
-func (c *Client) CreateToken(ctx context.Context, name, scope string, lifetime time.Duration) (string, error) {
-	var reply wire.TokenReply
-	err := c.call(ctx, http.MethodPost, "/v1/tokens", wire.TokenRequest{Name: name, Scope: scope, Seconds: int64(lifetime / time.Second)}, &reply)
-	return reply.Token, err
-}
-
-// Tokens lists the daemon's tokens.
-func (c *Client) Tokens(ctx context.Context) ([]auth.Token, error) {
-	var reply wire.TokenList
-	err := c.call(ctx, http.MethodGet, "/v1/tokens", nil, &reply)
-	return reply.Tokens, err
-}
-
-// RevokeToken ends the tokens of a name, or the one with an id.
-func (c *Client) RevokeToken(ctx context.Context, nameOrID string) error {
-	return c.call(ctx, http.MethodDelete, "/v1/tokens/"+url.PathEscape(nameOrID), nil, nil)
 }
 
 // maxEvent bounds one event, in bytes: a line of guest output is cut long before.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
-	"github.com/boxkiln/boxkiln/internal/auth"
 )
 
 // SubmitRequest asks for builds, all of one command.
@@ -64,23 +63,6 @@ type Output struct {
 // OutputList lists outputs; the place in it is the number to fetch one by.
 type OutputList struct {
 	Outputs []Output `json:"outputs"`
-}
-
-// TokenRequest asks for a token.
-type TokenRequest struct {
-	Name    string `json:"name"`
-	Scope   string `json:"scope"`
-	Seconds int64  `json:"seconds,omitempty"` // until it expires; 0 for never
-}
-
-// TokenList lists tokens without revealing them.
-type TokenList struct {
-	Tokens []auth.Token `json:"tokens"`
-}
-
-// TokenReply carries a new token, the only time that it is shown.
-type TokenReply struct {
-	Token string `json:"token"`
 }
 
 // Info describes the daemon to its client.

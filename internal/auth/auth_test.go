@@ -17,7 +17,7 @@ func open(t *testing.T, now *time.Time) *Tokens {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	tokens, err := Open(t.Context(), db, func() time.Time { return *now })
+	tokens, err := Open(t.Context(), db, func() time.Time { return *now }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

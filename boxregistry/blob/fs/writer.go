@@ -34,6 +34,9 @@ func (w *writer) Write(p []byte) (int, error) {
 	return n, spaceError(err)
 }
 
+// Sum implements blob.Summer.
+func (w *writer) Sum() blob.Digest { return blob.Digest(hex.EncodeToString(w.hash.Sum(nil))) }
+
 // Commit implements blob.Writer. Content that is stored already is renamed over, which changes nothing, or mends a
 // file that was damaged.
 func (w *writer) Commit(ctx context.Context, want blob.Digest) (blob.Info, error) {
@@ -43,7 +46,7 @@ func (w *writer) Commit(ctx context.Context, want blob.Digest) (blob.Info, error
 	if err := context.Cause(ctx); err != nil {
 		return blob.Info{}, err
 	}
-	got := blob.Digest(hex.EncodeToString(w.hash.Sum(nil)))
+	got := w.Sum()
 	if want != "" && want != got {
 		return blob.Info{}, fmt.Errorf("%w: received %s, announced %s", blob.ErrDigestMismatch, got, want)
 	}

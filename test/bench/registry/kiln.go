@@ -17,11 +17,11 @@ import (
 	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
-	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
 	"github.com/boxkiln/boxkiln/internal/layout"
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
+	"github.com/boxkiln/boxkiln/test/bench/catalog"
 )
 
 // kiln is a daemon over a data directory of its own.
@@ -68,7 +68,7 @@ func startKiln(ctx context.Context, program, work string, size int64) (*kiln, er
 	return k, nil
 }
 
-// publish puts bench/box 1.0 into the registry, before the daemon owns it.
+// publish puts bench/box 1.0 into the registry, and the box of the catalog's measure, before the daemon owns it.
 func (k *kiln) publish(ctx context.Context) error {
 	db, err := sqlitedb.Open(ctx, k.data.DB())
 	if err != nil {
@@ -82,24 +82,28 @@ func (k *kiln) publish(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
-	digest, err := release(ctx, registry, noise(k.size))
+	f, err := release(ctx, registry, noise(k.size))
+	if err == nil {
+		err = catalog.Fill(ctx, registry, f)
+	}
+	digest := f.Digest
 	k.file = filepath.Join(k.data.Blobs(), string(digest[:min(2, len(digest))]), string(digest))
 	k.path = "/bench/boxes/box/versions/1.0/providers/libvirt/amd64/" + digest.Short() + "/vagrant.box"
 	return errors.Join(err, db.Close())
 }
 
-func release(ctx context.Context, registry *boxstore.Registry, content io.Reader) (blob.Digest, error) {
+func release(ctx context.Context, registry *boxstore.Registry, content io.Reader) (boxregistry.File, error) {
 	name, nameErr := boxregistry.ParseName("bench/box")
 	version, err := boxregistry.ParseVersion("1.0")
 	if err := errors.Join(nameErr, err); err != nil {
-		return "", err
+		return boxregistry.File{}, err
 	}
 	f, err := registry.Add(ctx, boxregistry.Publication{Box: name, Version: version,
 		File: boxregistry.File{Provider: "libvirt", Architecture: "amd64"}}, content)
 	if err != nil {
-		return "", err
+		return f, err
 	}
-	return f.Digest, registry.Release(ctx, name, version)
+	return f, registry.Release(ctx, name, version)
 }
 
 // noise is n bytes that do not compress and are the same in every run.

@@ -29,6 +29,7 @@ type section struct {
 // sections in the order in which they run.
 var sections = []section{
 	{"downloads", downloads},
+	{"catalogs", catalogs},
 	{"uploads", uploads},
 }
 
