@@ -85,6 +85,7 @@ var told = []struct {
 	err    error
 	status int
 }{
+	{auth.ErrNoOrg, http.StatusForbidden},
 	{boxregistry.ErrExists, http.StatusConflict},
 	{boxregistry.ErrImmutable, http.StatusConflict},
 	{boxregistry.ErrIncomplete, http.StatusConflict},

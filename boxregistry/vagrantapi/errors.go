@@ -65,6 +65,7 @@ var statuses = []struct {
 	err    error
 	status int
 }{
+	{auth.ErrNoOrg, http.StatusForbidden},
 	{boxregistry.ErrExists, http.StatusUnprocessableEntity},
 	{boxregistry.ErrImmutable, http.StatusUnprocessableEntity},
 	{boxregistry.ErrIncomplete, http.StatusUnprocessableEntity},

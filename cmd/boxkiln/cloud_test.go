@@ -34,7 +34,13 @@ func TestVagrantCloud(t *testing.T) {
 	}
 	const path = "/api/v2/box/acme/x"
 	d.cloud(token, "GET", "/api/v2/authenticate", "")
-	d.cloud(token, "POST", "/api/v2/boxes", `{"box":{"username":"acme","name":"x","is_private":false}}`)
+	const create = `{"box":{"username":"acme","name":"x","is_private":false}}`
+	res, text := d.do("POST", "/api/v2/boxes", http.Header{"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}}, create)
+	if res.StatusCode != http.StatusForbidden || !strings.Contains(text, "org create") {
+		t.Errorf("a writer made an organisation: %s %s", res.Status, text)
+	}
+	b.run("org", "create", "acme").wants(t, exitOK)
+	d.cloud(token, "POST", "/api/v2/boxes", create)
 	d.cloud(token, "POST", path+"/versions", `{"version":{"version":"1.0"}}`)
 	d.cloud(token, "POST", path+"/version/1.0/providers", `{"provider":{"name":"qemu","architecture":"amd64"}}`)
 	door := d.cloud(token, "GET", path+"/version/1.0/provider/qemu/amd64/upload/direct", "")
