@@ -55,7 +55,7 @@ func uploads(ctx context.Context, b *bench) error {
 			return err
 		}
 	}
-	real, err := filepath.Glob("build/bench/boxkiln/*.box")
+	real, err := filepath.Glob("build/bench*/boxkiln/*.box")
 	if err != nil || len(real) == 0 {
 		return err // none was built here
 	}
