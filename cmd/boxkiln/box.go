@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/daemon/client"
 )
 
@@ -52,6 +53,17 @@ func (e *environment) withBoxes(ctx context.Context, fn func(*client.Client) err
 	return e.changeCache(ctx, fn)
 }
 
+// boxAnd takes arguments of which the first is the name of a box.
+func boxAnd(count cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := count(cmd, args); err != nil {
+			return err
+		}
+		_, err := boxregistry.ParseName(args[0])
+		return err
+	}
+}
+
 // versionOrBox is the box and the version, if there is one, of the arguments.
 func versionOrBox(args []string) (box, version, shown string) {
 	if len(args) > 1 {
@@ -63,7 +75,7 @@ func versionOrBox(args []string) (box, version, shown string) {
 // newVersionVerb makes a verb that does one thing to a version and says so.
 func newVersionVerb(env *environment, use, short, said string, do func(ctx context.Context, c *client.Client, box, version string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: cobra.ExactArgs(2),
+		Use: use, Short: short, Args: boxAnd(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return env.withBoxes(cmd.Context(), func(c *client.Client) error {
 				if err := do(cmd.Context(), c, args[0], args[1]); err != nil {

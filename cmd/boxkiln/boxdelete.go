@@ -14,7 +14,7 @@ import (
 func newBoxDeleteCommand(env *environment) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "delete ORG/BOX [VERSION]", Short: "Move a version, or a box, to the trash", Args: cobra.RangeArgs(1, 2),
+		Use: "delete ORG/BOX [VERSION]", Short: "Move a version, or a box, to the trash", Args: boxAnd(cobra.RangeArgs(1, 2)),
 		Long: `Hide a version, or a box with all its versions, from everybody at once. It can be restored until it is purged, a week later unless
 the daemon says otherwise. Who downloaded it lately is shown before. The number of a version that was ever released stays used.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -84,7 +84,7 @@ func newBoxPurgeCommand(env *environment) *cobra.Command {
 // newTrashVerb makes a verb for what is in the trash.
 func newTrashVerb(env *environment, use, short, said string, do func(*client.Client, context.Context, string, string) error) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: cobra.RangeArgs(1, 2),
+		Use: use, Short: short, Args: boxAnd(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			box, version, shown := versionOrBox(args)
 			return env.withBoxes(cmd.Context(), func(c *client.Client) error {

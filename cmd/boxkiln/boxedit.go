@@ -45,7 +45,7 @@ func (o *boxEdit) edit(f *pflag.FlagSet) (e wire.BoxEdit, err error) {
 func newBoxCreateCommand(env *environment) *cobra.Command {
 	o := &boxEdit{}
 	cmd := &cobra.Command{
-		Use: "create ORG/BOX", Short: "Make an empty box", Args: cobra.ExactArgs(1),
+		Use: "create ORG/BOX", Short: "Make an empty box", Args: boxAnd(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := o.edit(cmd.Flags())
 			if err != nil {
@@ -68,7 +68,7 @@ func newBoxEditCommand(env *environment) *cobra.Command {
 	o := &boxEdit{}
 	var name string
 	cmd := &cobra.Command{
-		Use: "edit ORG/BOX", Short: "Change the descriptions, the visibility or the name of a box", Args: cobra.ExactArgs(1),
+		Use: "edit ORG/BOX", Short: "Change the descriptions, the visibility or the name of a box", Args: boxAnd(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			e, err := o.edit(cmd.Flags())
 			if err != nil {

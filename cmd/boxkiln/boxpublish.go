@@ -56,6 +56,11 @@ An upload that was interrupted goes on where it was when the same command is giv
 }
 
 func runBoxPublish(ctx context.Context, env *environment, o *publishOptions, path string) error {
+	_, nameErr := boxregistry.ParseName(o.req.Box)
+	_, versionErr := boxregistry.ParseVersion(o.req.Version)
+	if err := errors.Join(nameErr, versionErr); err != nil {
+		return err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return err

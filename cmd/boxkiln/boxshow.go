@@ -17,7 +17,7 @@ import (
 func newBoxShowCommand(env *environment) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "show ORG/BOX", Short: "Show a box with its versions and files", Args: cobra.ExactArgs(1),
+		Use: "show ORG/BOX", Short: "Show a box with its versions and files", Args: boxAnd(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return env.withBoxes(cmd.Context(), func(c *client.Client) error {
 				box, err := c.Box(cmd.Context(), args[0])

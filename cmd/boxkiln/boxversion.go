@@ -86,7 +86,7 @@ func newBoxRetentionCommand(env *environment) *cobra.Command {
 	var newer durationFlag
 	var preview bool
 	cmd := &cobra.Command{
-		Use: "retention ORG/BOX", Short: "Show or set which versions stay when new ones come", Args: cobra.ExactArgs(1),
+		Use: "retention ORG/BOX", Short: "Show or set which versions stay when new ones come", Args: boxAnd(cobra.ExactArgs(1)),
 		Long: `Show the retention rules of a box, or set them. A version is deleted when every rule that is set lets it go; drafts, the newest
 version of each channel, pinned ones and those that somebody downloaded in the last 30 days stay whatever the rules say.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
