@@ -34,6 +34,7 @@ type maker struct {
 	kiln     *kiln
 	token    string
 	versions int
+	provider string // of the box that is uploaded
 }
 
 // uploads compares the PUT of Vagrant Cloud's clients and `boxkiln box publish` with dd.
@@ -42,7 +43,7 @@ func uploads(ctx context.Context, b *bench) error {
 	if err != nil {
 		return fmt.Errorf("make a token: %w", err)
 	}
-	m := &maker{kiln: b.kiln, token: strings.TrimSpace(string(token))}
+	m := &maker{kiln: b.kiln, token: strings.TrimSpace(string(token)), provider: uploadProvider}
 	if err := m.call(ctx, http.MethodPut, "/v1/boxes/bench/up", object{}, nil); err != nil {
 		return err
 	}
@@ -59,6 +60,7 @@ func uploads(ctx context.Context, b *bench) error {
 	if err != nil || len(real) == 0 {
 		return err // none was built here
 	}
+	m.provider = boxfile.Libvirt
 	return m.compare(ctx, b, "a real box", real[0], false)
 }
 
@@ -126,13 +128,13 @@ func (m *maker) put(ctx context.Context, box string, size int64) error {
 	err := m.call(ctx, http.MethodPost, api+"/versions", object{"version": object{"version": version}}, nil)
 	if err == nil {
 		err = m.call(ctx, http.MethodPost, api+"/version/"+version+"/providers",
-			object{"provider": object{"name": uploadProvider, "architecture": uploadArchitecture, "default_architecture": true}}, nil)
+			object{"provider": object{"name": m.provider, "architecture": uploadArchitecture, "default_architecture": true}}, nil)
 	}
 	var door struct {
 		Path string `json:"upload_path"`
 	}
 	if err == nil {
-		err = m.call(ctx, http.MethodGet, api+"/version/"+version+"/provider/"+uploadProvider+"/"+uploadArchitecture+"/upload", nil, &door)
+		err = m.call(ctx, http.MethodGet, api+"/version/"+version+"/provider/"+m.provider+"/"+uploadArchitecture+"/upload", nil, &door)
 	}
 	if err != nil {
 		return err
