@@ -20,16 +20,26 @@ import (
 
 // Registry is what the steps need of the box registry. Its contract is that of boxregistry/store.
 type Registry interface {
+	Publisher
+	Knower
+	Resolve(ctx context.Context, name boxregistry.Name, r boxregistry.Requirement, p boxregistry.Provider, a boxregistry.Architecture) (boxregistry.Resolved, error)
+}
+
+// Publisher takes boxes in.
+type Publisher interface {
 	Check(ctx context.Context, p boxregistry.Publication) error
 	OpenWriter(ctx context.Context) (blob.Writer, error)
 	OpenBlob(ctx context.Context, d blob.Digest) (io.ReadSeekCloser, blob.Info, error)
 	Publish(ctx context.Context, p boxregistry.Publication) error
 	Release(ctx context.Context, name boxregistry.Name, v boxregistry.Version, channels ...boxregistry.Channel) error
+	SetSmoke(ctx context.Context, name boxregistry.Name, v boxregistry.Version, p boxregistry.Provider, a boxregistry.Architecture, s boxregistry.Smoke) error
+}
+
+// Knower keeps what is known of bytes, by their digest.
+type Knower interface {
 	SetPackages(ctx context.Context, d blob.Digest, sbom json.RawMessage) error
 	Signatures(ctx context.Context, d blob.Digest) (string, error)
 	AddSignatures(ctx context.Context, d blob.Digest, files string) error
-	SetSmoke(ctx context.Context, name boxregistry.Name, v boxregistry.Version, p boxregistry.Provider, a boxregistry.Architecture, s boxregistry.Smoke) error
-	Resolve(ctx context.Context, name boxregistry.Name, r boxregistry.Requirement, p boxregistry.Provider, a boxregistry.Architecture) (boxregistry.Resolved, error)
 }
 
 // Set is what the steps of all builds share.
