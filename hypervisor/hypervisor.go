@@ -232,7 +232,12 @@ const (
 	RoleDisk  Role = "disk"
 	RoleNVRAM Role = "nvram"
 	RoleBox   Role = "box"
-	RoleOther Role = "other"
+	// RoleDescriptor describes the machine whose disks lie beside it (.ovf, .vmx); RoleManifest holds the checksums of both (.mf).
+	RoleDescriptor Role = "descriptor"
+	RoleManifest   Role = "manifest"
+	// RoleAppliance is a machine in one file (.ova).
+	RoleAppliance Role = "appliance"
+	RoleOther     Role = "other"
 )
 
 // File is one file of an artifact.
