@@ -96,7 +96,9 @@ func (m Manifest) Sum(file string) (Sum, bool) { panic("not written yet") }
 func (m Manifest) CheckDir(ctx context.Context, dir string) error { panic("not written yet") }
 
 // SumFiles makes a manifest of files of a folder, in SHA256.
-func SumFiles(ctx context.Context, dir string, names ...string) (Manifest, error) { panic("not written yet") }
+func SumFiles(ctx context.Context, dir string, names ...string) (Manifest, error) {
+	panic("not written yet")
+}
 
 // Member is a file to put into an OVA.
 type Member struct {
@@ -112,7 +114,9 @@ func FileMember(path string) (Member, error) { panic("not written yet") }
 // WriteOVA writes an archive as it goes, holding nothing back: the descriptor, which must be the first member, then the manifest
 // if there is one (ovftool's order), then the others. Without a manifest one is made of what is written, in SHA256, and put at the end
 // (VirtualBox's order), under the descriptor's name.
-func WriteOVA(ctx context.Context, w io.Writer, members []Member, m Manifest) error { panic("not written yet") }
+func WriteOVA(ctx context.Context, w io.Writer, members []Member, m Manifest) error {
+	panic("not written yet")
+}
 
 // OVA is what ExtractOVA found.
 type OVA struct {
@@ -128,7 +132,9 @@ const MaxMembers = 256
 // ExtractOVA unpacks an archive into dir, an existing folder, checking the manifest while it reads. It takes plain files at the
 // root only, one descriptor among them, and nothing that is there already. maxBytes limits what is written, 0 is no limit. On an error
 // what it wrote is removed.
-func ExtractOVA(ctx context.Context, r io.Reader, dir string, maxBytes int64) (OVA, error) { panic("not written yet") }
+func ExtractOVA(ctx context.Context, r io.Reader, dir string, maxBytes int64) (OVA, error) {
+	panic("not written yet")
+}
 
 // ReadOVA reads the descriptor of an archive and nothing after it.
 func ReadOVA(r io.Reader) (Descriptor, error) { panic("not written yet") }
