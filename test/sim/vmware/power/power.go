@@ -25,29 +25,37 @@ import (
 	"github.com/boxkiln/boxkiln/test/sim/vmware/vmx"
 )
 
-// The errors of vmrun, in its own words. Those that end with a colon are followed by the path of the VMX.
-var (
-	ErrNotRunning   = errors.New("The virtual machine is not powered on:")
-	ErrNotFound     = errors.New("The virtual machine cannot be found")
-	ErrUnreadable   = errors.New("Cannot read the virtual machine configuration file")
-	ErrInUse        = errors.New("The file is already in use")
-	ErrCanceled     = errors.New("The operation was canceled")
-	ErrUnknown      = errors.New("Unknown error")
-	ErrToolsDown    = errors.New("The VMware Tools are not running in the virtual machine:")
-	ErrPoweredOn    = errors.New("The virtual machine should not be powered on. It is already running.")
-	ErrNoPermission = errors.New("Insufficient permissions in the host operating system")
+// Error is a message of vmrun, in its own words.
+type Error string
+
+func (e Error) Error() string { return string(e) }
+
+// The messages. Those that end with a colon are followed by the path of the VMX.
+const (
+	ErrNotRunning   Error = "The virtual machine is not powered on:"
+	ErrNotFound     Error = "The virtual machine cannot be found"
+	ErrUnreadable   Error = "Cannot read the virtual machine configuration file"
+	ErrInUse        Error = "The file is already in use"
+	ErrCanceled     Error = "The operation was canceled"
+	ErrUnknown      Error = "Unknown error"
+	ErrToolsDown    Error = "The VMware Tools are not running in the virtual machine:"
+	ErrPoweredOn    Error = "The virtual machine should not be powered on. It is already running."
+	ErrNoPermission Error = "Insufficient permissions in the host operating system"
 )
+
+// errOpen is the message about a VMX that cannot be opened.
+func errOpen(path string, why Error) Error { return "Cannot open VM: " + Error(path) + ", " + why }
 
 // Open reads the VMX of a machine and refuses what VMware refuses.
 func Open(path string) (*vmx.File, error) {
 	f, err := vmx.Read(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("Cannot open VM: %s, %w", path, ErrNotFound)
+		return nil, errOpen(path, ErrNotFound)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, ErrNoPermission
 	case err != nil || f.Check() != nil:
-		return nil, fmt.Errorf("Cannot open VM: %s, %w", path, ErrUnreadable)
+		return nil, errOpen(path, ErrUnreadable)
 	}
 	return f, nil
 }
@@ -98,7 +106,7 @@ func checkDisks(ctx context.Context, f *vmx.File, path string, log *logFile) err
 		}
 		if err != nil {
 			log.post("msg.disk.noBackEnd", "Cannot open the disk '%s' or one of the snapshot disks it depends on: %v", d.File, err)
-			return fmt.Errorf("Cannot open the disk '%s' or one of the snapshot disks it depends on.", d.File)
+			return Error("Cannot open the disk '" + d.File + "' or one of the snapshot disks it depends on.")
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -186,17 +187,36 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// Rename gives a disk another name. Its files are named after it, so it is written anew under the other one.
+// Rename gives a disk another name, and the files that hold its data too, which are named after it.
 func Rename(ctx context.Context, from, to string) error {
 	info, err := Inspect(ctx, from)
 	if err != nil {
 		return err
 	}
-	if err := Convert(ctx, from, to, info.Kind(), Adapter(from)); err != nil {
-		return err
+	names := map[string]string{}
+	for _, extent := range info.Extents {
+		suffix := strings.TrimPrefix(filepath.Base(extent), stem(from))
+		if filepath.Base(extent) == filepath.Base(from) {
+			suffix = filepath.Ext(to)
+		}
+		names[extent] = filepath.Join(filepath.Dir(to), stem(to)+suffix)
 	}
-	return Remove(ctx, from)
+	err = edit(from, func(text string) string {
+		for old, name := range names {
+			text = strings.ReplaceAll(text, strconv.Quote(filepath.Base(old)), strconv.Quote(filepath.Base(name)))
+		}
+		return text
+	})
+	names[from] = to
+	for old, name := range names {
+		if err == nil && old != name {
+			err = ignoreMissing(os.Rename(old, name))
+		}
+	}
+	return err
 }
+
+func stem(path string) string { return strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)) }
 
 // options are qemu-img's for a kind of disk. pvscsi is unknown to it.
 func options(kind Kind, adapter string) string {
