@@ -44,7 +44,17 @@ func hardware(f *vmx.File, path, address string, ports []int) qemu.Spec {
 		s.NICs = append(s.NICs, card)
 	}
 	boot(&s, f.Get("bios.bootOrder"))
+	s.Extra = platform(f)
 	return s
+}
+
+// platform is what the firmware tells the guest of its machine, by which systems know that they run under VMware.
+func platform(f *vmx.File) []string {
+	return []string{
+		"-smbios", "type=0,vendor=Phoenix Technologies LTD,version=6.00",
+		"-smbios", "type=1,manufacturer=VMware,, Inc.,product=VMware Virtual Platform,version=None,serial=VMware-" + f.Get("uuid.bios"),
+		"-smbios", "type=2,manufacturer=Intel Corporation,product=440BX Desktop Reference Platform",
+	}
 }
 
 var cards = map[string]string{"e1000": "e1000-82545em", "e1000e": "e1000e", "vmxnet3": "vmxnet3"}
@@ -81,11 +91,11 @@ func drive(d vmx.Drive) qemu.Drive {
 	return q
 }
 
-// boot numbers what the firmware tries, in the order that bios.bootOrder says and then in VMware's own: floppy, disk,
-// CD, network.
+// boot numbers what the firmware tries: what bios.bootOrder says, then disks and CDs. Floppies and the network have no
+// number unless it names the network, and are tried after those; VMware begins with the floppy.
 func boot(s *qemu.Spec, order string) {
 	wanted := strings.FieldsFunc(strings.ToLower(order), func(r rune) bool { return r == ',' || r == ' ' })
-	for _, kind := range []string{"floppy", "hdd", "cdrom", "ethernet0"} {
+	for _, kind := range []string{"hdd", "cdrom"} {
 		if !slices.Contains(wanted, kind) {
 			wanted = append(wanted, kind)
 		}
@@ -106,10 +116,11 @@ func boot(s *qemu.Spec, order string) {
 	}
 }
 
+// kindOf is what bios.bootOrder calls a drive.
 func kindOf(d qemu.Drive) string {
 	switch {
 	case d.Bus == qemu.FloppyBus:
-		return "floppy"
+		return ""
 	case d.CD:
 		return "cdrom"
 	}
