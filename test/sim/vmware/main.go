@@ -24,7 +24,6 @@
 //     BOXKILN_SIM_VMWARE_TOOLS, not found out; without either, they are unknown. Commands in the guest are refused.
 //   - lsilogic and buslogic are an LSI 53C895A for the guest (driver sym53c8xx), lsisas1068 is a 1068 (mptsas). e1000 is an
 //     82545EM, a card without a model a PCnet. There is no sound, USB or vmci. Serial ports go to files only.
-//     Floppies are booted last, not first.
 //   - VNC listens on the loopback interface only, and calls itself QEMU.
 //   - suspend is refused, so are snapshots of machines that run. Snapshots keep the VMX, not the memory. A machine that
 //     was moved counts as copied, without a question.
