@@ -28,9 +28,6 @@ func hardware(f *vmx.File, path, address string, ports []int) qemu.Spec {
 	for _, d := range f.Drives(dir) {
 		s.Drives = append(s.Drives, drive(d))
 	}
-	if f.Bool("floppy0.present") && f.Get("floppy0.fileName") != "" {
-		s.Drives = append(s.Drives, qemu.Drive{ID: "floppy0", Path: vmx.Absolute(dir, f.Get("floppy0.fileName")), Bus: qemu.FloppyBus})
-	}
 	for i, n := range f.NICs() {
 		card := qemu.NIC{Model: cards[n.Model], MAC: n.MAC}
 		if card.Model == "" {
@@ -44,7 +41,27 @@ func hardware(f *vmx.File, path, address string, ports []int) qemu.Spec {
 		s.NICs = append(s.NICs, card)
 	}
 	boot(&s, f.Get("bios.bootOrder"))
+	s.Extra = slices.Concat(platform(f), floppy(f, dir))
 	return s
+}
+
+// platform is what the firmware tells the guest of its machine, by which systems know that they run under VMware.
+func platform(f *vmx.File) []string {
+	return []string{
+		"-smbios", "type=0,vendor=Phoenix Technologies LTD,version=6.00",
+		"-smbios", "type=1,manufacturer=VMware,, Inc.,product=VMware Virtual Platform,version=None,serial=VMware-" + f.Get("uuid.bios"),
+		"-smbios", "type=2,manufacturer=Intel Corporation,product=440BX Desktop Reference Platform",
+	}
+}
+
+// floppy is the floppy drive, which hangs on the controller that QEMU's machine has anyway.
+func floppy(f *vmx.File, dir string) []string {
+	name := f.Get("floppy0.fileName")
+	if !f.Bool("floppy0.present") || name == "" {
+		return nil
+	}
+	path := strings.ReplaceAll(vmx.Absolute(dir, name), ",", ",,")
+	return []string{"-drive", "if=floppy,index=0,format=raw,file=" + path, "-global", "isa-fdc.bootindexA=1"}
 }
 
 var cards = map[string]string{"e1000": "e1000-82545em", "e1000e": "e1000e", "vmxnet3": "vmxnet3"}
@@ -81,16 +98,16 @@ func drive(d vmx.Drive) qemu.Drive {
 	return q
 }
 
-// boot numbers what the firmware tries, in the order that bios.bootOrder says and then in VMware's own: floppy, disk,
-// CD, network.
+// boot numbers what the firmware tries after the floppy: what bios.bootOrder says, then disks and CDs. The network has no
+// number unless it is named there, and is tried last.
 func boot(s *qemu.Spec, order string) {
 	wanted := strings.FieldsFunc(strings.ToLower(order), func(r rune) bool { return r == ',' || r == ' ' })
-	for _, kind := range []string{"floppy", "hdd", "cdrom", "ethernet0"} {
+	for _, kind := range []string{"hdd", "cdrom"} {
 		if !slices.Contains(wanted, kind) {
 			wanted = append(wanted, kind)
 		}
 	}
-	next := 1
+	next := 2
 	for _, kind := range wanted {
 		for i := range s.Drives {
 			d := &s.Drives[i]
@@ -106,11 +123,9 @@ func boot(s *qemu.Spec, order string) {
 	}
 }
 
+// kindOf is what bios.bootOrder calls a drive.
 func kindOf(d qemu.Drive) string {
-	switch {
-	case d.Bus == qemu.FloppyBus:
-		return "floppy"
-	case d.CD:
+	if d.CD {
 		return "cdrom"
 	}
 	return "hdd"
