@@ -122,6 +122,7 @@ func (b *Builds) check(p *build.Plan, who auth.Principal) error {
 		return wire.Errorf(wire.CodeForbidden, "%s: %s, which needs an admin token or the daemon's socket", p.Label, what)
 	}
 	p.Options.Direct = p.Options.Direct && who.SameUser
+	p.Options.Founds = who.Scope.Permits(auth.Admin)
 	if err := b.queue.Budget().Admit(p.Needs()); err != nil {
 		return wire.Errorf(wire.CodeOverBudget, "%s: %w", p.Label, err)
 	}
