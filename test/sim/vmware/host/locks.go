@@ -18,8 +18,17 @@ var ErrInUse = errors.New("the file is already in use")
 // lockDir is the folder beside a file that locks it.
 func lockDir(path string) string { return path + ".lck" }
 
-// Lock locks files for a process, taking over what a dead one left. If one is in use, none is locked.
+// Lock locks files for a process, taking over what a dead one left. If one is in use, none is locked. The first of paths is
+// that of the machine, for which several processes may want the lock at once.
 func Lock(pid int, paths ...string) error {
+	folder, err := os.Open(filepath.Dir(paths[0]))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	if err := syscall.Flock(int(folder.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
 	for i, path := range paths {
 		err := ErrInUse
 		if !InUse(path) {

@@ -95,7 +95,10 @@ func (p *process) on(ctx context.Context) error {
 	}
 	spec := hardware(f, p.path, record.Address, ports)
 	spec.VNC = p.screen(ctx, f)
-	if err := f.Write(p.path); err != nil {
+	if err := errors.Join(f.Write(p.path), f.Write(runtimeFile(p.home, p.path))); err != nil {
+		return err
+	}
+	if err := p.clear(ctx); err != nil {
 		return err
 	}
 	if err := qemu.Start(ctx, p.home.Machine(p.path), spec); err != nil {
@@ -200,12 +203,26 @@ func (p *process) follow(ctx context.Context) error {
 	return errors.Join(host.Unlock(disks...), p.home.Forget(p.path), host.Unlock(p.path))
 }
 
-// off writes the VMX for the last time. One that was deleted meanwhile stays away.
-func (p *process) off(soft bool) error {
-	f, err := vmx.Read(p.path)
-	if errors.Is(err, fs.ErrNotExist) {
+// clear ends a guest that goes on although the process of its machine was killed.
+func (p *process) clear(ctx context.Context) error {
+	dir := p.home.Machine(p.path)
+	g, err := qemu.Connect(ctx, dir)
+	if errors.Is(err, qemu.ErrNotRunning) {
 		return nil
 	} else if err != nil {
+		return err
+	}
+	defer g.Close()
+	return errors.Join(g.Quit(ctx), qemu.WaitUnlocked(ctx, dir))
+}
+
+// off writes the VMX for the last time, over whatever somebody has put there. One that was deleted stays away.
+func (p *process) off(soft bool) error {
+	if _, err := os.Stat(p.path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	f, err := vmx.Read(runtimeFile(p.home, p.path))
+	if err != nil {
 		return err
 	}
 	poweredOff(f, soft)
