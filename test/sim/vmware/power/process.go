@@ -82,35 +82,45 @@ func (p *process) on(ctx context.Context) error {
 	if err := p.files(f); err != nil {
 		return err
 	}
-	ports, err := host.Ports()
-	if err != nil {
-		return err
-	}
-	record := host.Record{VMX: p.path, PID: os.Getpid()}
-	cards := f.NICs()
-	if len(cards) > 0 {
-		if record.Address, err = p.home.Address(ctx, cards[0].MAC, ports); err != nil {
-			return err
-		}
-	}
-	spec := hardware(f, p.path, record.Address, ports)
-	spec.VNC = p.screen(ctx, f)
 	if err := errors.Join(f.Write(p.path), f.Write(runtimeFile(p.home, p.path))); err != nil {
 		return err
 	}
 	if err := p.clear(ctx); err != nil {
 		return err
 	}
-	if err := qemu.Start(ctx, p.home.Machine(p.path), spec); err != nil {
+	address, err := p.boot(ctx, f)
+	if err != nil {
 		return err
 	}
-	if len(cards) > 0 && cards[0].Type != "bridged" {
-		if err := p.home.Leased(cards[0].MAC, record.Address, time.Now(), p.faults); err != nil {
+	if cards := f.NICs(); address != "" && cards[0].Type != "bridged" {
+		if err := p.home.Leased(cards[0].MAC, address, time.Now(), p.faults); err != nil {
 			return err
 		}
 	}
 	p.log.printf("PowerOn: the guest runs")
-	return p.home.Put(record)
+	return p.home.Put(host.Record{VMX: p.path, PID: os.Getpid(), Address: address})
+}
+
+// boot starts the guest, and returns the address of its first card, empty without one. Until QEMU has taken the address
+// no other machine may look for one.
+func (p *process) boot(ctx context.Context, f *vmx.File) (address string, err error) {
+	ports, err := host.Ports()
+	if err != nil {
+		return "", err
+	}
+	unlock, err := p.home.Exclusive()
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if cards := f.NICs(); len(cards) > 0 {
+		if address, err = p.home.Address(ctx, cards[0].MAC, ports); err != nil {
+			return "", err
+		}
+	}
+	spec := hardware(f, p.path, address, ports)
+	spec.VNC = p.screen(ctx, f)
+	return address, qemu.Start(ctx, p.home.Machine(p.path), spec)
 }
 
 // lock locks the VMX, its disks, and the disks under those.
