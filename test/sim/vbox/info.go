@@ -122,24 +122,45 @@ func (v *view) hardwareUUID() string {
 }
 
 func (v *view) system() {
-	v.settings("memory", "pagefusion", "vram", "cpuexecutioncap", "hpet", "cpu-profile", "chipset", "firmware", "cpus", "pae", "longmode",
-		"triplefaultreset", "apic", "x2apic", "nested-hw-virt", "cpuid-portability-level", "bootmenu")
+	if v.c.profile.atLeast(71) {
+		v.settings("memory", "pagefusion", "vram", "cpuexecutioncap", "cpu-profile", "chipset", "firmware", "cpus", "hpet", "pae", "longmode",
+			"triplefaultreset", "apic", "x2apic", "nested-hw-virt", "hwvirtex", "nestedpaging", "largepages", "vtxvpid", "vtxux", "virtvmsavevmload")
+	} else {
+		v.settings("memory", "pagefusion", "vram", "cpuexecutioncap", "hpet", "cpu-profile", "chipset", "firmware", "cpus", "pae", "longmode",
+			"triplefaultreset", "apic", "x2apic", "nested-hw-virt")
+	}
+	v.settings("cpuid-portability-level", "bootmenu")
 	for i, device := range v.m.Boot {
 		v.text(fmt.Sprintf("boot%d", i+1), device)
 	}
 	v.settings("acpi", "ioapic", "biosapic", "biossystemtimeoffset")
-	switch {
-	case v.c.profile.atLeast(71):
-		v.text("NvramFile", v.m.file(".nvram"))
-	case v.seven() || v.m.Settings["firmware"] != "BIOS":
-		v.text("BIOS NVRAM File", v.m.file(".nvram"))
+	v.nvram()
+	v.settings("rtcuseutc")
+	if !v.c.profile.atLeast(71) {
+		v.settings("hwvirtex", "nestedpaging", "largepages", "vtxvpid", "vtxux")
 	}
-	v.settings("rtcuseutc", "hwvirtex", "nestedpaging", "largepages", "vtxvpid", "vtxux")
+	if v.c.profile.build == 70 {
+		v.settings("virtvmsavevmload")
+	}
 	if v.seven() {
-		v.settings("virtvmsavevmload", "iommu")
+		v.settings("iommu")
 	}
 	v.settings("paravirtprovider")
 	v.text("effparavirtprovider", v.paravirt())
+}
+
+// nvram names the file of UEFI's variables, and since 7.1 says if they ask for Secure Boot.
+func (v *view) nvram() {
+	uefi := v.m.Settings["firmware"] != "BIOS"
+	switch {
+	case v.c.profile.atLeast(71):
+		v.text("NvramFile", v.m.file(".nvram"))
+		if secure := v.m.Settings["secureboot"]; uefi && secure != "" {
+			v.text("SecureBoot", secure)
+		}
+	case v.seven() || uefi:
+		v.text("BIOS NVRAM File", v.m.file(".nvram"))
+	}
 }
 
 // paravirt is what "default" means.
@@ -157,7 +178,12 @@ func (v *view) paravirt() string {
 }
 
 func (v *view) display() {
-	v.settings("graphicscontroller", "monitorcount", "accelerate3d", "accelerate2dvideo")
+	graphics := v.m.Settings["graphicscontroller"]
+	if graphics == "none" {
+		graphics = "null"
+	}
+	v.text("graphicscontroller", graphics)
+	v.settings("monitorcount", "accelerate3d", "accelerate2dvideo")
 	v.b.WriteString("teleporterenabled=\"off\"\nteleporterport=0\nteleporteraddress=\"\"\nteleporterpassword=\"\"\n" +
 		"tracing-enabled=\"off\"\ntracing-allow-vm-access=\"off\"\ntracing-config=\"\"\n")
 	v.settings("autostart-enabled", "autostart-delay", "defaultfrontend")
@@ -190,42 +216,46 @@ func (v *view) attachments() {
 	}
 }
 
-// attachment prints a place of a controller. Names and paths are not escaped here, in any version.
+// attachment prints a place of a controller. Names and paths are escaped only in 7.1 and newer.
 func (v *view) attachment(ctl *controller, port, device int) {
 	place := fmt.Sprintf("-%d-%d", port, device)
-	a := ctl.at(port, device)
-	if a == nil {
-		v.raw(quote(ctl.Name+place), "none")
-		return
+	show := func(key, value string) {
+		if v.c.profile.atLeast(71) {
+			key, value = escaped.Replace(key), escaped.Replace(value)
+		}
+		v.raw(quote(key), value)
 	}
 	// Since 7.0 flags say which place they are about.
 	flag := func(name string, on bool) {
 		if v.seven() {
 			name += place
 		}
-		v.raw(quote(ctl.Name+"-"+name), onOff(on))
+		show(ctl.Name+"-"+name, onOff(on))
+	}
+	a := ctl.at(port, device)
+	if a == nil {
+		show(ctl.Name+place, "none")
+		return
 	}
 	x := v.s.findMedium(a.Medium)
 	if x == nil {
-		v.raw(quote(ctl.Name+place), "emptydrive")
-	} else {
-		v.raw(quote(ctl.Name+place), x.Path)
-		v.raw(quote(ctl.Name+"-ImageUUID"+place), x.UUID)
-	}
-	if a.Type == "dvddrive" {
-		if x != nil {
-			flag("tempeject", a.TempEject)
+		show(ctl.Name+place, "emptydrive")
+		if a.Type == "dvddrive" {
+			flag("IsEjected", false)
 		}
-		flag("IsEjected", false)
 		return
 	}
-	if a.Type == "hdd" {
-		if strings.EqualFold(ctl.Name, "SATA") || strings.EqualFold(ctl.Name, "USB") {
-			flag("hot-pluggable", a.HotPluggable)
-		}
-		flag("nonrotational", a.NonRotational)
-		flag("discard", a.Discard)
+	show(ctl.Name+place, x.Path)
+	show(ctl.Name+"-ImageUUID"+place, x.UUID)
+	if a.Type == "dvddrive" {
+		flag("tempeject", a.TempEject)
+		flag("IsEjected", false)
 	}
+	if strings.EqualFold(ctl.Name, "SATA") || strings.EqualFold(ctl.Name, "USB") {
+		flag("hot-pluggable", a.HotPluggable)
+	}
+	flag("nonrotational", a.NonRotational)
+	flag("discard", a.Discard)
 }
 
 func quote(s string) string { return `"` + s + `"` }
