@@ -122,12 +122,6 @@ type attachRequest struct {
 	flags        []given
 }
 
-// softly prints an error of the command's options. The two commands about storage end with 1 then, not with 2.
-func (c *call) softly(err error) error {
-	c.report(err)
-	return quietError(exitFailure)
-}
-
 func storageAttach(c *call, args []string) error {
 	rest, opts, err := c.parse(args, []option{
 		{name: "--storagectl", value: true}, {name: "--port", value: true}, {name: "--device", value: true}, {name: "--type", value: true},
