@@ -1,6 +1,6 @@
 // Package steps holds the stages of a build, one file each, in the order in which a build runs them: fetch-media,
-// make-key, make-media, serve-seed, create-machine, type-boot, wait-guest, provision, record-packages, shutdown, export,
-// post-process, publish. Each is a function over the build's session; [Set.List] puts together those that a plan needs.
+// make-key, make-media, serve-seed, create-machine, type-boot, wait-guest, upload-tools, provision, record-packages, shutdown,
+// export, post-process, publish. Each is a function over the build's session; [Set.List] puts together those that a plan needs.
 // Steps have no clean-up: what they do outside the process they first write to the ledger.
 package steps
 
@@ -12,6 +12,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
+	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
 	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
@@ -37,6 +38,7 @@ type Publisher interface {
 
 // Knower keeps what is known of bytes, by their digest.
 type Knower interface {
+	SetContents(ctx context.Context, d blob.Digest, s boxfile.Summary) error
 	SetPackages(ctx context.Context, d blob.Digest, sbom json.RawMessage) error
 	Signatures(ctx context.Context, d blob.Digest) (string, error)
 	AddSignatures(ctx context.Context, d blob.Digest, files string) error
@@ -102,6 +104,7 @@ func (t *Set) List(p *build.Plan) ([]build.Step, error) {
 func (t *Set) guestSteps(k *kept, p *build.Plan) []build.Step {
 	list := []build.Step{
 		{Name: "wait-guest", Do: k.waitGuest, Needed: k.machineNeeded},
+		{Name: "upload-tools", Do: t.uploadTools, Needed: uploads, Cached: k.cached(0)},
 		k.freezeStep(0, build.StageInstalled),
 	}
 	for i := range p.Provisioners {
