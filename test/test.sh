@@ -36,10 +36,10 @@ unformatted=$(gofmt -l $(git ls-files '*.go'))
 go vet ./... || failed=1
 
 # Packages that boot machines run alone, so that they do not starve each other.
-guests='/(hypervisor/libvirt|test/e2e|test/sim/vbox)$'
+guests='/(hypervisor/libvirt|test/e2e|test/sim/(vbox|vmware))$'
 stage "quick tests, with the race detector"
 go list ./... | grep -Ev "$guests" | xargs go test -race -timeout 60m || failed=1
 
 stage "tests that boot machines"
-BOXKILN_E2E=1 go test -v -count=1 -p 1 -timeout 120m ./hypervisor/libvirt ./test/sim/vbox ./test/e2e || failed=1
+BOXKILN_E2E=1 go test -v -count=1 -p 1 -timeout 120m ./hypervisor/libvirt ./test/sim/vbox ./test/sim/vmware ./test/e2e || failed=1
 exit "$failed"
