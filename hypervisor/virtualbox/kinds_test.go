@@ -1,6 +1,7 @@
 package virtualbox
 
 import (
+	"context"
 	"encoding/xml"
 	"errors"
 	"os"
@@ -138,7 +139,7 @@ func frozenAndThawed(t *testing.T, d *Driver, m *Machine, spec hypervisor.Spec) 
 		t.Fatalf("Thaw: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := thawed.Destroy(t.Context()); err != nil {
+		if err := thawed.Destroy(context.WithoutCancel(t.Context())); err != nil {
 			t.Errorf("Destroy: %v", err)
 		}
 	})
