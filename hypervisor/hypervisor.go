@@ -250,6 +250,8 @@ type File struct {
 	Size        int64  `json:"size"`
 	VirtualSize int64  `json:"virtual_size,omitempty"` // of a disk, bytes
 	SHA256      string `json:"sha256,omitempty"`
+	// Package is what the file is part of, if the machine was made into packages.
+	Package Package `json:"package,omitempty"`
 	// Box is what the packer knows of a box that it made, whose SHA256 it told too: true of those bytes and no others.
 	Box *Box `json:"box,omitempty"`
 }
