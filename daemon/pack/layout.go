@@ -2,6 +2,7 @@ package pack
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -73,12 +74,6 @@ func (j *job) convert(ctx context.Context, form disk.Form) ([]image, error) {
 	return disks, err
 }
 
-func (j *job) setVirtualSize(n int64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.virtualSize = n
-}
-
 // fan converts all disks into all forms. ready is called for each form when its last disk is whole, while others are still
 // being written.
 func (j *job) fan(ctx context.Context, forms []disk.Form, ready func(ctx context.Context, form disk.Form, disks []image) error) error {
@@ -120,16 +115,13 @@ func (j *job) fan(ctx context.Context, forms []disk.Form, ready func(ctx context
 
 // sizes looks at all disks before any is written.
 func (j *job) sizes(ctx context.Context) error {
-	var total int64
 	for i, d := range j.exported.disks {
 		info, err := j.Tool.Info(ctx, d.path, d.format)
 		if err != nil {
 			return err
 		}
 		j.exported.disks[i].size = info.VirtualSize
-		total += info.VirtualSize
 	}
-	j.setVirtualSize(total)
 	return nil
 }
 
@@ -290,17 +282,15 @@ func (r *run) boxFile(ctx context.Context, p hypervisor.Package, l layout, disks
 		return nil, err
 	}
 	defer f.Close()
-	res, err := r.box(ctx, p, l, disks, f)
+	sum, err := r.box(ctx, p, l, disks, f)
 	if err != nil {
 		return nil, err
 	}
-	return []hypervisor.File{res.File(path)}, f.Place()
-}
-
-// File describes the box that is at path.
-func (r Result) File(path string) hypervisor.File {
-	return hypervisor.File{Path: path, Role: hypervisor.RoleBox, Format: r.Metadata.Provider, Size: r.Size, SHA256: r.SHA256, VirtualSize: r.VirtualSize,
-		Box: &hypervisor.Box{Provider: r.Metadata.Provider, Architecture: r.Metadata.Architecture, Unpacked: r.Unpacked}}
+	file := hypervisor.File{Path: path, Role: hypervisor.RoleBox, Format: string(p), Size: sum.Size, SHA256: sum.SHA256, VirtualSize: sum.VirtualSize}
+	if file.Box, err = json.Marshal(sum); err != nil {
+		return nil, err
+	}
+	return []hypervisor.File{file}, f.Place()
 }
 
 // images describes disks that are results.

@@ -44,7 +44,7 @@ func (j *job) libvirt(_ context.Context, disks []image) (boxfile.Contents, error
 		c.Files = append(c.Files, boxfile.File{Name: name, Path: d.path})
 	}
 	if len(disks) == 1 {
-		c.Metadata.Format, c.Metadata.VirtualSize = "qcow2", boxfile.CeilGibibytes(j.virtualSize)
+		c.Metadata.Format, c.Metadata.VirtualSize = "qcow2", boxfile.CeilGibibytes(disks[0].size)
 	}
 	if j.exported.nvram != "" && j.exported.product == "" {
 		c.Metadata.NVRAM = nvramName

@@ -90,10 +90,10 @@ func (j *job) pickCard(p product) (card hardware.NICModel, warning string) {
 	return hardware.E1000, fmt.Sprintf("the guest has no driver for a network card of %s: install the kernel's module e1000 (on Debian linux-image-amd64 has it, linux-image-cloud-amd64 has not)", p)
 }
 
-// names is the namespace of the UUIDs of what is made: equal inputs make equal packages.
-var names = uuid.MustParse("5f0a9b8e-0c7d-4b5e-9d6e-0b6f786b696c")
+// namespace is that of the UUIDs of what is made: equal inputs make equal packages.
+var namespace = uuid.MustParse("5f0a9b8e-0c7d-4b5e-9d6e-0b6f786b696c")
 
-func (j *job) uuid(of string) string { return uuid.NewSHA1(names, []byte(j.Name+"\x00"+of)).String() }
+func (j *job) uuid(of string) string { return uuid.NewSHA1(namespace, []byte(j.Name+"\x00"+of)).String() }
 
 // machine describes the machine for a product. drives are its disks.
 func (j *job) machine(p product, drives []hardware.Drive) hardware.Machine {
@@ -144,7 +144,7 @@ func (j *job) mac() string {
 	if m := j.exported.machine; m != nil && len(m.NICs) > 0 && m.NICs[0].MAC != "" {
 		return m.NICs[0].MAC
 	}
-	id := uuid.NewSHA1(names, []byte(j.Name+"\x00mac"))
+	id := uuid.NewSHA1(namespace, []byte(j.Name+"\x00mac"))
 	return fmt.Sprintf("08:00:27:%02x:%02x:%02x", id[0], id[1], id[2])
 }
 

@@ -62,13 +62,6 @@ type Hardware struct {
 	NIC       string // model: virtio, e1000 ...
 }
 
-// Result describes the box that was made.
-type Result struct {
-	boxfile.Result
-	Metadata    boxfile.Metadata
-	VirtualSize int64 // of all disks, bytes
-}
-
 // ErrNoLayout says that boxes of a provider cannot be made yet.
 var ErrNoLayout = errors.New("boxes for this provider cannot be made")
 
@@ -98,9 +91,8 @@ type job struct {
 	dir   string                           // of Packages: where results go
 	keeps map[disk.Form]hypervisor.Package // of Packages: whose files the disks of a form are
 
-	mu          sync.Mutex
-	virtualSize int64    // of all disks, bytes
-	owned       []string // results, some of them folders
+	mu    sync.Mutex
+	owned []string // results, some of them folders
 }
 
 // newJob looks at the artifact.
@@ -124,49 +116,49 @@ func (j *job) close() error {
 	return os.RemoveAll(j.work)
 }
 
-// Box writes a box made of an artifact to w. Its scratch files are gone when it returns.
-func Box(ctx context.Context, a hypervisor.Artifact, o Options, w io.Writer) (res Result, err error) {
+// Box writes a box made of an artifact to w, and says what is in it. Its scratch files are gone when it returns.
+func Box(ctx context.Context, a hypervisor.Artifact, o Options, w io.Writer) (sum boxfile.Summary, err error) {
 	if o.Provider == "" {
 		if o.Provider, err = ProviderOf(a); err != nil {
-			return Result{}, err
+			return boxfile.Summary{}, err
 		}
 	}
 	p := hypervisor.Package(o.Provider)
 	if !p.IsBox() {
-		return Result{}, fmt.Errorf("%w: %q; known are libvirt, virtualbox and vmware_desktop", ErrNoLayout, o.Provider)
+		return boxfile.Summary{}, fmt.Errorf("%w: %q; known are libvirt, virtualbox and vmware_desktop", ErrNoLayout, o.Provider)
 	}
 	j, err := newJob(ctx, a, o)
 	if err != nil {
-		return Result{}, err
+		return boxfile.Summary{}, err
 	}
 	defer func() { err = errors.Join(err, j.close()) }()
 	l, err := j.layout(p)
 	if err != nil {
-		return Result{}, err
+		return boxfile.Summary{}, err
 	}
 	disks, err := j.convert(ctx, l.form)
 	if err != nil {
-		return Result{}, err
+		return boxfile.Summary{}, err
 	}
 	return j.box(ctx, p, l, disks, w)
 }
 
 // box lays out a box and streams it to w.
-func (j *job) box(ctx context.Context, p hypervisor.Package, l layout, disks []image, w io.Writer) (Result, error) {
+func (j *job) box(ctx context.Context, p hypervisor.Package, l layout, disks []image, w io.Writer) (boxfile.Summary, error) {
 	contents, err := l.box(ctx, disks)
 	if err != nil {
-		return Result{}, err
+		return boxfile.Summary{}, err
 	}
 	contents.Metadata.Provider, contents.Metadata.Architecture = string(p), j.Architecture
 	for _, path := range j.Include {
 		contents.Files = append(contents.Files, boxfile.File{Name: filepath.Base(path), Path: path})
 	}
 	contents.Info = j.Info
-	out, err := boxfile.Write(ctx, w, contents, boxfile.Options{Level: j.level(l), Parallel: j.Parallel, Progress: j.title("packing " + string(p))})
+	sum, err := boxfile.Write(ctx, w, contents, boxfile.Options{Level: j.level(l), Parallel: j.Parallel, Progress: j.title("packing " + string(p))})
 	if err != nil {
-		return Result{}, fmt.Errorf("pack a box for %s: %w", p, err)
+		return boxfile.Summary{}, fmt.Errorf("pack a box for %s: %w", p, err)
 	}
-	return Result{Result: out, Metadata: contents.Metadata, VirtualSize: j.virtualSize}, nil
+	return sum, nil
 }
 
 // level of compression. Disks that are compressed already get no smaller by doing it again.
