@@ -156,6 +156,9 @@ func (j *job) take(m hardware.Machine) error {
 		if err != nil {
 			return fmt.Errorf("a disk of %q: %w", e.descriptor, err)
 		}
+		if err := alone(image{path: path, format: format}); err != nil {
+			return err
+		}
 		e.disks = append(e.disks, image{path: path, format: format})
 	}
 	if m.NVRAM != "" && filepath.IsLocal(m.NVRAM) && isFile(filepath.Join(dir, m.NVRAM)) {

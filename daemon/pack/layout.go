@@ -315,3 +315,16 @@ func fileOf(path string, role hypervisor.Role) (hypervisor.File, error) {
 	}
 	return hypervisor.File{Path: path, Role: role, Size: st.Size()}, nil
 }
+
+// ResultNames are the names of the files and folders that a package of one disk consists of.
+func ResultNames(p hypervisor.Package, name string) []string {
+	switch {
+	case p.IsBox():
+		return []string{name + "." + string(p) + ".box"}
+	case p == hypervisor.PackageVMX:
+		return []string{name + "-vmx"}
+	case p == hypervisor.PackageQCOW2:
+		return []string{name + ".qcow2", name + ".openstack.json"}
+	}
+	return []string{name + "." + string(p)}
+}

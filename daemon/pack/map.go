@@ -211,8 +211,3 @@ func predictable(name string) bool {
 	rest, ok := strings.CutPrefix(name, "en")
 	return ok && len(rest) > 1 && strings.ContainsAny(rest[:1], "spox") && !strings.ContainsAny(name, "*?[!")
 }
-
-// guestOS is the system in the words of descriptors.
-func (j *job) guestOS() hardware.Guest {
-	return hardware.Other64
-}

@@ -1,7 +1,6 @@
 package pack
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -122,10 +121,4 @@ func glanceMachine(machine string) string {
 		return "pc"
 	}
 	return ""
-}
-
-// system is the guest's, as somebody said or as the guest told.
-func (j *job) system() (name, version string) {
-	name, version, _ = strings.Cut(cmp.Or(j.GuestOS, j.Guest.System()), "/")
-	return strings.ToLower(name), version
 }

@@ -18,8 +18,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -45,9 +48,17 @@ type Options struct {
 	// Guest is what the guest told, and GuestOS the system in it if somebody knows better, such as "debian/12".
 	Guest   Guest
 	GuestOS string
+	// Override says what counts whatever the artifact says.
+	Override Override
 	// Progress is called with bytes done of total under a title; it may be nil.
 	Progress func(title string, done, total int64)
 	Tool     disk.Tool
+}
+
+// Override is what somebody knows better; zero fields leave the machine as it is.
+type Override struct {
+	CPUs, MemoryMiB int
+	UEFI            *bool
 }
 
 // Hardware is the machine on which the guest was installed, as far as Vagrant's default machine may differ from it. A
@@ -104,8 +115,40 @@ func newJob(ctx context.Context, a hypervisor.Artifact, o Options) (*job, error)
 	if err := j.open(ctx); err != nil {
 		return nil, errors.Join(err, j.close())
 	}
-	j.Name = cmp.Or(j.Name, "box")
+	j.Name = CleanName(cmp.Or(j.Name, "box"))
+	j.override()
 	return j, nil
+}
+
+func (j *job) override() {
+	o := j.Override
+	j.Hardware.CPUs = cmp.Or(o.CPUs, j.Hardware.CPUs)
+	j.Hardware.MemoryMiB = cmp.Or(o.MemoryMiB, j.Hardware.MemoryMiB)
+	if o.UEFI != nil {
+		j.artifact.UEFI = *o.UEFI
+	}
+}
+
+// validName is what is written into descriptions of machines, archives and file systems of all kinds without quotes.
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$`)
+
+// ValidName tells whether packages and the machine in them can have a name.
+func ValidName(name string) bool { return validName.MatchString(name) }
+
+// CleanName makes a name that they can have.
+func CleanName(name string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-", r)) {
+			return r
+		}
+		return '-'
+	}, name)
+	clean = strings.TrimLeft(clean, "._-")
+	if clean == "" {
+		return "box"
+	}
+	const longest = 80
+	return clean[:min(len(clean), longest)]
 }
 
 // close removes what the job made beside its results.
@@ -150,6 +193,9 @@ func (j *job) box(ctx context.Context, p hypervisor.Package, l layout, disks []i
 		return boxfile.Summary{}, err
 	}
 	contents.Metadata.Provider, contents.Metadata.Architecture = string(p), j.Architecture
+	if contents.Metadata.Machine, err = j.note(); err != nil {
+		return boxfile.Summary{}, err
+	}
 	for _, path := range j.Include {
 		contents.Files = append(contents.Files, boxfile.File{Name: filepath.Base(path), Path: path})
 	}

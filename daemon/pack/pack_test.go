@@ -3,6 +3,7 @@ package pack
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -87,7 +88,7 @@ func TestSeveralDisksAndExtras(t *testing.T) {
 		hypervisor.File{Path: vars, Role: hypervisor.RoleNVRAM})
 	a.UEFI = true
 	sum := box(t, a, Options{Include: []string{extra}, Info: map[string]string{"a": "b"}, Architecture: "arm64"})
-	want := boxfile.Metadata{Provider: "libvirt", Architecture: "arm64", NVRAM: "efivars.fd",
+	want := boxfile.Metadata{Provider: "libvirt", Architecture: "arm64", NVRAM: "efivars.fd", Machine: json.RawMessage(`{"machine":{"uefi":true}}`),
 		Disks: []boxfile.MetadataDisk{{Path: "box_0.img", Format: "qcow2"}, {Path: "box_1.img", Format: "qcow2"}}}
 	if diff := cmp.Diff(want, sum.Metadata); diff != "" {
 		t.Error(diff)
@@ -136,7 +137,8 @@ func TestRefusals(t *testing.T) {
 		"no disk":      {artifact(), Options{}},
 		"not a qcow2":  {artifact(lie), Options{}},
 		"amazon-ebs":   {hypervisor.Artifact{Builder: "amazon-ebs"}, Options{}},
-		"virtualbox":   {artifact(good), Options{Provider: "virtualbox"}},
+		"hyperv":       {artifact(good), Options{Provider: "hyperv"}},
+		"no directory": {artifact(good), Options{Provider: "virtualbox"}},
 		"riscv64":      {uefi, Options{}},
 		"floppy":       {artifact(good), Options{Hardware: Hardware{DiskBus: "floppy"}}},
 		"/no/such":     {artifact(good), Options{Include: []string{"/no/such"}}},
