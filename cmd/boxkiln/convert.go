@@ -128,7 +128,8 @@ func (o *convertOptions) convert(ctx context.Context, env *environment, list []h
 
 // options put what the user said over what the files say.
 func (o *convertOptions) options(s *pack.Source, scratch string) pack.Options {
-	p := pack.Options{Name: s.Name, Hardware: s.Hardware, Guest: s.Guest, GuestOS: s.GuestOS, Scratch: scratch, Override: pack.Override{CPUs: o.cpus, MemoryMiB: o.memory}}
+	p := pack.Options{Name: s.Name, Hardware: s.Hardware, Guest: s.Guest, GuestOS: s.GuestOS, Scratch: scratch, Verify: true,
+		Override: pack.Override{CPUs: o.cpus, MemoryMiB: o.memory, DiskBus: s.Hardware.DiskBus, NIC: s.Hardware.NIC}}
 	if o.name != "" {
 		p.Name = o.name
 	}

@@ -34,7 +34,8 @@ type Guest struct {
 	Late  []string `json:"late,omitempty"`
 	// Tool makes the initramfs: update-initramfs, dracut, mkinitcpio, mkinitfs, update-tirfs.
 	Tool string `json:"tool,omitempty"`
-	// Fallback is the loader that a firmware without variables finds.
+	// ESP is the EFI system partition, if it is mounted, and Fallback the loader in it that a firmware without variables finds.
+	ESP      string `json:"esp,omitempty"`
 	Fallback string `json:"fallback,omitempty"`
 	// OldNames: cards are called eth0 whatever the hypervisor (net.ifnames=0).
 	OldNames bool `json:"old_names,omitempty"`
@@ -108,6 +109,8 @@ func (g *Guest) line(line string) {
 		g.Late = addName(g.Late, rest)
 	case "tool":
 		g.Tool = rest
+	case "esp":
+		g.ESP = rest
 	case "fallback":
 		g.Fallback = rest
 	case "names":

@@ -103,6 +103,12 @@ for tool in update-initramfs dracut mkinitcpio mkinitfs update-tirfs; do
 		break
 	fi
 done
+for dir in "$R/boot/efi/EFI" "$R/boot/EFI" "$R/efi/EFI"; do
+	if [ -d "$dir" ] || as_root test -d "$dir"; then
+		echo "esp ${dir#"$R"}"
+		break
+	fi
+done
 for file in "$R"/boot/efi/EFI/BOOT/BOOT*.EFI "$R"/boot/efi/EFI/Boot/boot*.efi "$R"/boot/EFI/BOOT/BOOT*.EFI "$R"/efi/EFI/BOOT/BOOT*.EFI; do
 	if [ -e "$file" ] || as_root test -e "$file"; then
 		echo "fallback ${file#"$R"}"
@@ -138,7 +144,7 @@ for file in "$R"/etc/systemd/network/*.network; do
 done
 for file in "$R"/etc/netplan/*.yaml; do
 	if [ -f "$file" ] || as_root test -f "$file"; then
-		as_root cat "$file" | grep -q 'match:' || naming "$file" sed -n 's/^[[:space:]]\{1,\}\(e[a-z0-9]*\):.*/\1/p'
+		as_root cat "$file" | grep -q 'match:' || naming "$file" sed -n 's/^[[:space:]]\{1,\}\(e[a-z]*[0-9][a-z0-9]*\):.*/\1/p'
 	fi
 done
 [ -s "$R/etc/udev/rules.d/70-persistent-net.rules" ] && echo "pinned /etc/udev/rules.d/70-persistent-net.rules"

@@ -93,7 +93,9 @@ func (j *job) pickCard(p product) (card hardware.NICModel, warning string) {
 // namespace is that of the UUIDs of what is made: equal inputs make equal packages.
 var namespace = uuid.MustParse("5f0a9b8e-0c7d-4b5e-9d6e-0b6f786b696c")
 
-func (j *job) uuid(of string) string { return uuid.NewSHA1(namespace, []byte(j.Name+"\x00"+of)).String() }
+func (j *job) uuid(of string) string {
+	return uuid.NewSHA1(namespace, []byte(j.Name+"\x00"+of)).String()
+}
 
 // machine describes the machine for a product. drives are its disks.
 func (j *job) machine(p product, drives []hardware.Drive) hardware.Machine {
@@ -187,7 +189,7 @@ func (j *job) traps() []string {
 	if g.Unread != "" {
 		all = append(all, fmt.Sprintf("the drivers in %s could not be looked at; its controllers are the usual ones", g.Unread))
 	}
-	if j.artifact.UEFI && g.Kernel != "" && g.Fallback == "" {
+	if j.artifact.UEFI && g.ESP != "" && g.Fallback == "" {
 		all = append(all, `the guest has no \EFI\BOOT\BOOTX64.EFI, which is what a firmware without its variables starts: they do not go along; install it with grub-install --removable or bootctl install`)
 	}
 	for _, d := range g.Devices {

@@ -48,6 +48,9 @@ type Options struct {
 	// Guest is what the guest told, and GuestOS the system in it if somebody knows better, such as "debian/12".
 	Guest   Guest
 	GuestOS string
+	// Verify has the structure of the disks checked before they are read: qemu-img takes zeros for what is cut off. It is for files
+	// of somebody else; a driver's export is new.
+	Verify bool
 	// Override says what counts whatever the artifact says.
 	Override Override
 	// Progress is called with bytes done of total under a title; it may be nil.
@@ -59,6 +62,8 @@ type Options struct {
 type Override struct {
 	CPUs, MemoryMiB int
 	UEFI            *bool
+	// DiskBus and NIC are those that the guest was installed on, as in Hardware: it has drivers for them, wherever it came from.
+	DiskBus, NIC string
 }
 
 // Hardware is the machine on which the guest was installed, as far as Vagrant's default machine may differ from it. A
@@ -112,7 +117,11 @@ func newJob(ctx context.Context, a hypervisor.Artifact, o Options) (*job, error)
 	if j.Architecture == "" {
 		j.Architecture = ArchitectureOf(a)
 	}
-	if err := j.open(ctx); err != nil {
+	err := j.open(ctx)
+	if err == nil && o.Verify {
+		err = j.verify(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, j.close())
 	}
 	j.Name = CleanName(cmp.Or(j.Name, "box"))
@@ -124,6 +133,7 @@ func (j *job) override() {
 	o := j.Override
 	j.Hardware.CPUs = cmp.Or(o.CPUs, j.Hardware.CPUs)
 	j.Hardware.MemoryMiB = cmp.Or(o.MemoryMiB, j.Hardware.MemoryMiB)
+	j.Hardware.DiskBus, j.Hardware.NIC = cmp.Or(o.DiskBus, j.Hardware.DiskBus), cmp.Or(o.NIC, j.Hardware.NIC)
 	if o.UEFI != nil {
 		j.artifact.UEFI = *o.UEFI
 	}

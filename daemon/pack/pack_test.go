@@ -22,12 +22,21 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
+func needQemuImg(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("qemu-img"); err == nil {
+		return
+	}
+	if os.Getenv("BOXKILN_REQUIRE_TOOLS") == "1" {
+		t.Fatal("qemu-img is not installed")
+	}
+	t.Skip("qemu-img is not installed")
+}
+
 // diskImage makes a disk with qemu-img.
 func diskImage(t *testing.T, format string, size int64, o disk.CreateOptions) hypervisor.File {
 	t.Helper()
-	if _, err := exec.LookPath("qemu-img"); err != nil {
-		t.Skip("qemu-img is not installed")
-	}
+	needQemuImg(t)
 	path := filepath.Join(t.TempDir(), "disk."+format)
 	if err := (disk.Tool{}).Create(t.Context(), path, format, size, o); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -85,6 +86,9 @@ const (
 // kindOf looks at a file.
 func kindOf(path string) (kind, error) {
 	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%q is not there", path)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -267,6 +271,29 @@ func (s *Source) vmwareFiles(dir string, sum boxfile.Summary) error {
 	for _, f := range sum.Files {
 		if ext := strings.ToLower(filepath.Ext(f.Name)); ext == ".nvram" || ext == ".vmsd" || ext == ".vmxf" {
 			s.add(dir, f.Name, hypervisor.RoleOther, "")
+		}
+	}
+	return nil
+}
+
+// checked are the formats that qemu-img can check.
+var checked = []string{disk.QCOW2, disk.VMDK, disk.VDI, disk.VHDX}
+
+// verify refuses disks whose structure is not whole.
+func (j *job) verify(ctx context.Context) error {
+	for _, d := range j.exported.disks {
+		if !slices.Contains(checked, d.format) {
+			continue
+		}
+		found, err := j.Tool.Check(ctx, d.path, d.format)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err == nil && !found.OK() {
+			err = fmt.Errorf("qemu-img check counts %d corruptions", found.Corruptions+found.CheckErrors)
+		}
+		if err != nil {
+			return fmt.Errorf("%q is damaged or cut off; get it again: %w", d.path, err)
 		}
 	}
 	return nil

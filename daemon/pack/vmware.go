@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -201,6 +202,7 @@ func (j *job) ova(ctx context.Context, disks []image) ([]hypervisor.File, error)
 		if err != nil {
 			return nil, err
 		}
+		member.ModTime = epoch
 		members = append(members, member)
 	}
 	path := j.own(filepath.Join(j.dir, j.Name+".ova"))
@@ -211,6 +213,9 @@ func (j *job) ova(ctx context.Context, disks []image) ([]hypervisor.File, error)
 	f.Format = "ova"
 	return []hypervisor.File{f}, err
 }
+
+// epoch is the time on all members, as on those of boxes, so that equal contents make equal files.
+var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func paths(disks []image) []string {
 	var list []string

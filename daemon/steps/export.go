@@ -168,7 +168,9 @@ func summary(typ string, made, from hypervisor.Artifact) string {
 }
 
 // providerOf is the provider of a box that a build made; one that a command of the template made does not say it.
-func providerOf(box hypervisor.File, driver string) string { return cmp.Or(box.Format, vagrantProvider(driver)) }
+func providerOf(box hypervisor.File, driver string) string {
+	return cmp.Or(box.Format, vagrantProvider(driver))
+}
 
 func vagrantProvider(driver string) string {
 	if driver == "vmware" {
