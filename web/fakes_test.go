@@ -307,6 +307,7 @@ func (f *fakeWindow) allTyped() string {
 type fakeTokens struct {
 	mu    sync.Mutex
 	known map[string]auth.Principal
+	life  time.Duration // of the last one that was made
 	err   error
 }
 
@@ -329,9 +330,10 @@ func (f *fakeTokens) Check(_ context.Context, token string) (auth.Principal, err
 }
 
 // Login knows one user, Ada.
-func (f *fakeTokens) Login(_ context.Context, user, password, description string) (string, error) {
+func (f *fakeTokens) Login(_ context.Context, user, password, description string, life time.Duration) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.life = life
 	if f.err != nil || user != "ada" || password != "correct horse" {
 		return "", cmp.Or(f.err, auth.ErrRefused)
 	}

@@ -85,8 +85,8 @@ type Control interface {
 type Tokens interface {
 	// Check returns auth.ErrRefused for a token that is unknown, expired or revoked.
 	Check(ctx context.Context, token string) (auth.Principal, error)
-	// Login makes a token for a user's password. It returns auth.ErrRefused when that is not the password.
-	Login(ctx context.Context, user, password, description string) (string, error)
+	// Login makes a token for a user's password, which lasts for life. It returns auth.ErrRefused when that is not the password.
+	Login(ctx context.Context, user, password, description string, life time.Duration) (string, error)
 	// Logout ends the token of a number.
 	Logout(ctx context.Context, token int64) error
 }

@@ -105,12 +105,16 @@ func (c *planner) all(pos template.Pos, errs []error) {
 func (c *planner) source(src *template.Source, kind SourceKind) {
 	p := c.plan
 	var own struct {
-		DiskImage bool `json:"disk_image"`
+		DiskImage    bool `json:"disk_image"`
+		ACPIShutdown bool `json:"acpi_shutdown"`
 	}
 	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Packages, &p.Publish, &p.Cache, &own} {
 		c.problem(src.Pos, json.Unmarshal(src.Args, into))
 	}
 	p.DiskImage = own.DiskImage
+	if own.ACPIShutdown { // the power button is what is pressed without a command
+		p.Shutdown.ShutdownCommand = ""
+	}
 	c.problem(src.Pos, maxAge(time.Duration(p.Cache.CacheMaxAge)))
 	c.all(src.Pos, p.Media.Validate())
 	c.all(src.Pos, p.CD.Validate())
@@ -268,6 +272,7 @@ func InputNames(p *Plan, parts Parts) ([]string, error) {
 	add(p.CD.Files...)
 	add(p.Floppy.Files...)
 	add(p.Floppy.Dirs...)
+	add(p.SourceFiles...)
 	add(parts.Communicator.Inputs(p.Communicator)...)
 	var errs []error
 	list := func(inputs func(json.RawMessage) ([]string, error), args json.RawMessage) {

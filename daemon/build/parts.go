@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"encoding/json"
+	"io/fs"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/schema"
@@ -29,6 +30,9 @@ type SourceKind struct {
 	// Schema.Missing says why it cannot be built.
 	Driver  string
 	Planner hypervisor.Planner
+	// SourceFiles lists the files that an exported machine consists of: its descriptor, which lies in dir under name, and
+	// what that names, each by its name in dir. It is nil for a kind that starts from none.
+	SourceFiles func(dir fs.FS, name string) ([]string, error)
 }
 
 // ProvisionerKind is a type of provisioner. Without New it validates only.

@@ -178,6 +178,8 @@ func (ir *itemReader) base(n *node, typ int) error {
 		m.MemoryMiB = int(size >> 20)
 	case typeIDE, typeSCSI, typeStorage:
 		return ir.controller(n, typ)
+	case typeFloppy:
+		ir.floppies()
 	}
 	return nil
 }
