@@ -107,7 +107,7 @@ func (j *job) fan(ctx context.Context, forms []disk.Form, ready func(ctx context
 		}
 		_, err = j.Tool.Fan(ctx, disk.FanOptions{Src: src.path, SrcFormat: src.format, Targets: targets, Scratch: scratch, Parallel: j.Parallel, Volatile: true})
 		if err != nil {
-			return fmt.Errorf("convert %q: %w", src.path, err)
+			return err
 		}
 	}
 	return nil

@@ -73,7 +73,7 @@ func (t *Set) makePackages(ctx context.Context, s *build.Session) error {
 	s.Log.Say("Packaging for %s...", joined(list))
 	made, warnings, err := pack.Packages(ctx, s.Made, list, dir, options)
 	if err != nil {
-		return err
+		return build.OurFault(err)
 	}
 	s.Packaging.Warnings = warnings
 	tellWarnings(s)
