@@ -82,6 +82,7 @@ func sources() map[string]build.SourceKind {
 		kinds[typ] = build.SourceKind{
 			Schema: schema.New(typ, virtualbox.Doc(typ), append(consoleGroups(), virtualbox.Groups(typ)...)...),
 			Driver: virtualbox.Name, Planner: virtualbox.Planner{Type: typ}, SourceFiles: virtualbox.SourceFiles,
+			NoMedium: typ == virtualbox.TypeOVF || typ == virtualbox.TypeVM,
 		}
 	}
 	describe(vmware.Types(), vmware.Groups, consoleGroups)

@@ -105,8 +105,9 @@ func (c *planner) all(pos template.Pos, errs []error) {
 func (c *planner) source(src *template.Source, kind SourceKind) {
 	p := c.plan
 	var own struct {
-		DiskImage    bool `json:"disk_image"`
-		ACPIShutdown bool `json:"acpi_shutdown"`
+		DiskImage    bool   `json:"disk_image"`
+		ACPIShutdown bool   `json:"acpi_shutdown"`
+		ISOMD5       string `json:"iso_md5"` // what iso_checksum was once called
 	}
 	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Packages, &p.Publish, &p.Cache, &own} {
 		c.problem(src.Pos, json.Unmarshal(src.Args, into))
@@ -116,7 +117,12 @@ func (c *planner) source(src *template.Source, kind SourceKind) {
 		p.Shutdown.ShutdownCommand = ""
 	}
 	c.problem(src.Pos, maxAge(time.Duration(p.Cache.CacheMaxAge)))
-	c.all(src.Pos, p.Media.Validate())
+	if p.Media.ISOChecksum == "" && p.Media.ISOChecksumURL == "" && own.ISOMD5 != "" {
+		p.Media.ISOChecksum = "md5:" + own.ISOMD5
+	}
+	if !kind.NoMedium || p.Media.ISOURL != "" || len(p.Media.ISOURLs) > 0 {
+		c.all(src.Pos, p.Media.Validate())
+	}
 	c.all(src.Pos, p.CD.Validate())
 	c.all(src.Pos, p.Floppy.Validate())
 	c.all(src.Pos, p.Seed.Validate())
@@ -159,6 +165,13 @@ func (c *planner) communicator(src *template.Source, o PlanOptions) {
 	com := &c.plan.Communicator
 	for _, into := range []any{&com.CommunicatorArgs, &com.SSH, &com.TemporaryKey, &com.Bastion, &com.WinRM} {
 		c.problem(src.Pos, json.Unmarshal(src.Args, into))
+	}
+	var old struct {
+		KeyPath string `json:"ssh_key_path"` // what ssh_private_key_file was once called
+	}
+	c.problem(src.Pos, json.Unmarshal(src.Args, &old))
+	if com.SSH.PrivateKeyFile == "" {
+		com.SSH.PrivateKeyFile = old.KeyPath
 	}
 	com.AgentSocket = o.AgentSocket
 	switch com.Kind() {

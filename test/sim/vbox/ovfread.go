@@ -95,13 +95,15 @@ type vboxMachine struct {
 		RTC      struct {
 			LocalOrUTC string `xml:"localOrUTC,attr"`
 		}
+		Controllers []vboxController `xml:"StorageControllers>StorageController"`
 	}
 	// Controllers are here up to 6.1 and in exports, and inside Hardware in newer settings files.
 	Controllers []vboxController `xml:"StorageControllers>StorageController"`
-	Inside      []vboxController `xml:"Hardware>StorageControllers>StorageController"`
 }
 
-func (m *vboxMachine) controllers() []vboxController { return slices.Concat(m.Controllers, m.Inside) }
+func (m *vboxMachine) controllers() []vboxController {
+	return slices.Concat(m.Controllers, m.Hardware.Controllers)
+}
 
 type vboxController struct {
 	Name      string `xml:"name,attr"`
