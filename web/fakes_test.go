@@ -34,12 +34,17 @@ func (f *fakeBuilds) List(_ context.Context, q Query) ([]Build, int, error) {
 	defer f.mu.Unlock()
 	var found []Build
 	for _, b := range f.builds {
-		if (q.State == "" || b.State == q.State) && (q.Box == "" || b.Box == q.Box) && strings.Contains(b.Source+b.Template, q.Text) {
+		if (q.State == "" || b.State == q.State) && (q.Box == "" || b.Box == q.Box) && strings.Contains(b.Source+b.Template, q.Text) && !slices.Contains(q.Hidden, strings.ToLower(b.Box)) {
 			found = append(found, b)
 		}
 	}
 	first := min(q.Offset, len(found))
 	return found[first:min(first+q.Limit, len(found))], len(found), f.err
+}
+
+func (f *fakeBuilds) Box(ctx context.Context, id string) (string, error) {
+	b, err := f.Build(ctx, id)
+	return b.Box, err
 }
 
 func (f *fakeBuilds) Build(_ context.Context, id string) (Build, error) {

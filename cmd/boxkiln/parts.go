@@ -58,7 +58,7 @@ func guestGroups() []any {
 // consoleGroups are the arguments of every source that installs at a console.
 func consoleGroups() []any {
 	return append(guestGroups(), iso.MediaArgs{}, iso.CDArgs{}, iso.FloppyArgs{}, seedhttp.Args{},
-		hypervisor.BootArgs{}, hypervisor.ShutdownArgs{}, build.PublishArgs{})
+		hypervisor.BootArgs{}, hypervisor.ShutdownArgs{}, hypervisor.PackageArgs{}, build.PublishArgs{})
 }
 
 func sources() map[string]build.SourceKind {
@@ -82,6 +82,7 @@ func sources() map[string]build.SourceKind {
 		kinds[typ] = build.SourceKind{
 			Schema: schema.New(typ, virtualbox.Doc(typ), append(consoleGroups(), virtualbox.Groups(typ)...)...),
 			Driver: virtualbox.Name, Planner: virtualbox.Planner{Type: typ}, SourceFiles: virtualbox.SourceFiles,
+			NoMedium: typ == virtualbox.TypeOVF || typ == virtualbox.TypeVM,
 		}
 	}
 	describe(vmware.Types(), vmware.Groups, consoleGroups)

@@ -30,6 +30,7 @@ var ErrNoProgram = errors.New("VBoxManage is not installed: install VirtualBox f
 type manager struct {
 	find     func() (string, error)
 	log      *slog.Logger
+	env      []string // beside our own
 	patience time.Duration
 	pause    time.Duration // before the second try
 }
@@ -90,7 +91,7 @@ func (m *manager) once(ctx context.Context, progress func(int), args []string) (
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Env = append(os.Environ(), "LANG=C.UTF-8", "LC_ALL=C.UTF-8") // 7.x translates its messages
+	cmd.Env = append(append(os.Environ(), m.env...), "LANG=C.UTF-8", "LC_ALL=C.UTF-8") // 7.x translates its messages
 	cmd.Stdout, cmd.Stderr = &stdout, io.Writer(&stderr)
 	if progress != nil {
 		cmd.Stderr = io.MultiWriter(&stderr, &percents{tell: progress})

@@ -216,7 +216,15 @@ func TestEnsureOrg(t *testing.T) {
 		ctx := WithPrincipal(context.WithoutCancel(t.Context()), p)
 		return tokens.db.Tx(ctx, func(tx *sql.Tx) error { return tokens.EnsureOrg(ctx, tx, org) })
 	}
+	check := func(p Principal, org string) error {
+		ctx := WithPrincipal(context.WithoutCancel(t.Context()), p)
+		return tokens.db.Tx(ctx, func(tx *sql.Tx) error { return tokens.CheckOrg(ctx, tx, org) })
+	}
 	writer := Principal{Name: "ci", Scope: Write}
+	must(t, check(Principal{Name: "boss", Scope: Admin}, "new"))
+	if err := check(writer, "new"); !errors.Is(err, ErrNoOrg) {
+		t.Errorf("a writer would make an organisation: %v", err)
+	}
 	if err := ensure(writer, "new"); !errors.Is(err, ErrNoOrg) {
 		t.Errorf("a writer made an organisation: %v", err)
 	}

@@ -48,7 +48,7 @@ func (r *rig) disk(name string, code []byte, kind string) {
 	if err := os.WriteFile(raw, code, 0o644); err != nil {
 		r.t.Fatal(err)
 	}
-	if err := os.Truncate(raw, 10<<20); err != nil {
+	if err := os.Truncate(raw, max(10<<20, int64(len(code)))); err != nil {
 		r.t.Fatal(err)
 	}
 	out, err := exec.Command("qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "adapter_type=lsilogic,subformat="+kind, raw, r.path(name)).CombinedOutput()
@@ -119,9 +119,6 @@ func TestLife(t *testing.T) {
 	r.serial("aB")
 	conn.press(escape)
 	poll(t, "the end of the machine", func() bool { return r.ok("vmrun", "list") == "Total running VMs: 0\n" })
-	if !r.exists("x.vmx.lck") || !r.exists("disk.vmdk.lck") || !strings.Contains(r.read("x.vmx"), `cleanShutdown = "FALSE"`) {
-		t.Error("the files were let go with the machine; VMware takes a moment")
-	}
 	r.refused("The virtual machine is not powered on: "+r.path("x.vmx"), "stop", "x.vmx", "hard")
 	poll(t, "the locks to go", func() bool { return !r.exists("x.vmx.lck") && !r.exists("disk.vmdk.lck") })
 	after := r.read("x.vmx")

@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/boxkiln/boxkiln/test/sim/qemu"
 	"github.com/boxkiln/boxkiln/test/sim/sector"
+	"github.com/boxkiln/boxkiln/test/sim/vmware/host"
 )
 
 // TestRefusals has what vmrun says to what it does not do.
@@ -101,6 +104,7 @@ func TestTools(t *testing.T) {
 	r.refused("The operation is not supported", "snapshot", "x.vmx", "a")
 	r.refused("It is already running", "deleteVM", "x.vmx")
 	r.ok("vmrun", "stop", "x.vmx", "hard")
+	poll(t, "the VMX to be written", func() bool { return !r.exists("x.vmx.lck") })
 	if got := r.ok("vmrun", "checkToolsState", "x.vmx"); got != "installed\n" || before.State != qemu.Running {
 		t.Errorf("tools of a machine that is off are %q", got)
 	}
@@ -148,18 +152,83 @@ func TestHardware(t *testing.T) {
 	}
 }
 
-// TestUEFI starts a machine whose firmware keeps its variables beside the VMX.
+// TestUEFI boots GRUB from a FAT file system, and looks for the firmware's variables beside the VMX.
 func TestUEFI(t *testing.T) {
+	if os.Getenv("BOXKILN_E2E") != "1" {
+		t.Skip("OVMF takes its time: set BOXKILN_E2E=1")
+	}
+	r := newRig(t)
+	image := r.grubDisk("echo hello from GRUB")
+	for name, settings := range map[string]string{
+		"scsi": "",
+		"sata": "scsi0.present = \"FALSE\"\nsata0.present = \"TRUE\"\nsata0:0.present = \"TRUE\"\nsata0:0.fileName = \"disk.vmdk\"\n",
+		"nvme": "scsi0.present = \"FALSE\"\nnvme0.present = \"TRUE\"\nnvme0:0.present = \"TRUE\"\nnvme0:0.fileName = \"disk.vmdk\"\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.disk("disk.vmdk", image, "monolithicSparse")
+			r.write("x.vmx", "firmware = \"efi\"\nmemsize = \"256\"\n"+settings)
+			r.ok("vmrun", "start", "x.vmx", "nogui")
+			r.serial("hello from GRUB")
+			if vars, err := os.Stat(r.path("x.nvram")); err != nil || vars.Size() < 100<<10 {
+				t.Errorf("the firmware's variables: %v, %v", vars, err)
+			}
+			r.run("vmrun", "stop", "x.vmx", "hard") // unless GRUB was faster
+		})
+	}
+}
+
+// grubDisk is a disk of one FAT file system with a GRUB that runs commands and then halts.
+func (r *rig) grubDisk(commands string) []byte {
+	r.t.Helper()
+	for _, name := range []string{"grub-mkstandalone", "mkfs.vfat", "mmd", "mcopy"} {
+		needTool(r.t, name)
+	}
+	config, app, image := r.path("grub.cfg"), r.path("app.efi"), r.path("fat.img")
+	if err := os.WriteFile(config, []byte("serial --unit=0\nterminal_output serial\n"+commands+"\nhalt\n"), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"grub-mkstandalone", "-O", "x86_64-efi", "-o", app, "--install-modules=serial terminal echo halt normal", "--modules=serial terminal echo halt normal",
+			"--locales=", "--fonts=", "--themes=", "boot/grub/grub.cfg=" + config},
+		{"mkfs.vfat", "-C", image, "8192"},
+		{"mmd", "-i", image, "::/EFI", "::/EFI/BOOT"},
+		{"mcopy", "-i", image, app, "::/EFI/BOOT/BOOTX64.EFI"},
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			r.t.Fatalf("%q: %v: %s", args, err, out)
+		}
+	}
+	data, err := os.ReadFile(image)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return data
+}
+
+// TestOwnVMX has a client that writes into the VMX of a running machine: VMware writes its own over it. And it kills the
+// machine's process, whose guest must not be in the way of the next one.
+func TestOwnVMX(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	if _, err := os.Stat("/usr/share/OVMF"); err != nil {
-		t.Skip(err)
-	}
-	r.machine("firmware = \"efi\"\n")
+	r.machine("")
 	r.ok("vmrun", "start", "x.vmx", "nogui")
-	first, err := os.Stat(r.path("x.nvram"))
-	if err != nil || first.Size() < 100<<10 {
-		t.Errorf("the firmware's variables: %v, %v", first, err)
-	}
+	r.write("x.vmx", "written.too.early = \"TRUE\"\n")
 	r.ok("vmrun", "stop", "x.vmx", "hard")
+	r.write("x.vmx", "written.too.early = \"TRUE\"\n")
+	poll(t, "the files to be let go", func() bool { return !r.exists("x.vmx.lck") })
+	if text := r.read("x.vmx"); strings.Contains(text, "written.too.early") {
+		t.Errorf("the client's words have lasted:\n%s", text)
+	}
+	r.ok("vmrun", "start", "x.vmx", "nogui")
+	record, ok := r.home.Get(r.path("x.vmx"))
+	if !ok || syscall.Kill(record.PID, syscall.SIGKILL) != nil {
+		t.Fatalf("the process of the machine: %+v, %t", record, ok)
+	}
+	poll(t, "the process to die", func() bool { return !host.InUse(r.path("x.vmx")) })
+	if got := r.ok("vmrun", "list"); got != "Total running VMs: 0\n" {
+		t.Errorf("list says %q", got)
+	}
+	r.ok("vmrun", "start", "x.vmx", "nogui")
+	r.serial(sector.Greeting)
 }

@@ -78,36 +78,46 @@ func (m machine) toVMX() *vmx.File {
 		f.Set("nvram", filepath.Base(m.NVRAM))
 	}
 	for _, c := range m.Controllers {
-		key := fmt.Sprintf("%s%d", c.Bus, c.Number)
-		if c.Bus != "ide" {
-			f.Set(key+".present", "TRUE")
-		}
-		if c.Bus == "scsi" {
-			f.Set(key+".virtualDev", c.Model)
-		}
+		c.write(f)
 	}
 	for _, d := range m.Drives {
-		c := m.Controllers[d.Controller]
-		key := fmt.Sprintf("%s%d:%d", c.Bus, c.Number, d.Unit)
-		f.Set(key+".present", "TRUE")
-		if d.CD {
-			f.Set(key+".deviceType", "atapi-cdrom")
-			f.Set(key+".fileName", "auto detect")
-			f.Set(key+".clientDevice", "TRUE")
-			continue
-		}
-		f.Set(key+".fileName", filepath.Base(d.File))
+		d.write(f, m.Controllers[d.Controller])
 	}
 	for i, n := range m.NICs {
-		key := fmt.Sprintf("ethernet%d", i)
-		f.Set(key+".present", "TRUE")
-		f.Set(key+".connectionType", n.Network)
-		f.Set(key+".addressType", "generated")
-		if n.Model != "" {
-			f.Set(key+".virtualDev", n.Model)
-		}
+		n.write(f, fmt.Sprintf("ethernet%d", i))
 	}
 	return f
+}
+
+func (c controller) write(f *vmx.File) {
+	key := fmt.Sprintf("%s%d", c.Bus, c.Number)
+	if c.Bus != "ide" {
+		f.Set(key+".present", "TRUE")
+	}
+	if c.Bus == "scsi" {
+		f.Set(key+".virtualDev", c.Model)
+	}
+}
+
+func (d drive) write(f *vmx.File, c controller) {
+	key := fmt.Sprintf("%s%d:%d", c.Bus, c.Number, d.Unit)
+	f.Set(key+".present", "TRUE")
+	if !d.CD {
+		f.Set(key+".fileName", filepath.Base(d.File))
+		return
+	}
+	f.Set(key+".deviceType", "atapi-cdrom")
+	f.Set(key+".fileName", "auto detect")
+	f.Set(key+".clientDevice", "TRUE")
+}
+
+func (n nic) write(f *vmx.File, key string) {
+	f.Set(key+".present", "TRUE")
+	f.Set(key+".connectionType", n.Network)
+	f.Set(key+".addressType", "generated")
+	if n.Model != "" {
+		f.Set(key+".virtualDev", n.Model)
+	}
 }
 
 // The resource types of CIM that an OVF uses.

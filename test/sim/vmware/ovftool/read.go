@@ -257,36 +257,42 @@ func (d document) build(m *machine, files map[string]string) error {
 			return refuse("Duplicate or missing InstanceID '%s'", i.InstanceID) // unverified
 		}
 		seen[i.InstanceID] = true
-		switch i.ResourceType {
-		case typeCPU:
-			m.CPUs = i.VirtualQuantity
-		case typeMemory:
-			if i.AllocationUnits != "byte * 2^20" && i.AllocationUnits != "MegaBytes" {
-				return refuse("Unsupported unit '%s' of memory", i.AllocationUnits) // unverified
-			}
-			m.MemoryMB = i.VirtualQuantity
-		case typeIDE, typeSCSI, typeStorage:
-			c, err := i.controller()
-			if err != nil {
-				return err
-			}
-			controllers[i.InstanceID] = len(m.Controllers)
-			m.Controllers = append(m.Controllers, c)
-		case typeDisk, typeCD, typeDVD:
-			if err := d.attach(m, i, controllers, files); err != nil {
-				return err
-			}
-		case typeEthernet:
-			model, ok := keyOf(cardModels, i.ResourceSubType)
-			if !ok {
-				return i.unsupported()
-			}
-			m.NICs = append(m.NICs, nic{network(i.Connection), model})
-		case typeFloppy:
-		default:
-			if i.Required != "false" {
-				return i.unsupported()
-			}
+		if err := d.add(m, i, controllers, files); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add puts one item into the machine.
+func (d document) add(m *machine, i xmlItem, controllers map[string]int, files map[string]string) error {
+	switch i.ResourceType {
+	case typeCPU:
+		m.CPUs = i.VirtualQuantity
+	case typeMemory:
+		if i.AllocationUnits != "byte * 2^20" && i.AllocationUnits != "MegaBytes" {
+			return refuse("Unsupported unit '%s' of memory", i.AllocationUnits) // unverified
+		}
+		m.MemoryMB = i.VirtualQuantity
+	case typeIDE, typeSCSI, typeStorage:
+		c, err := i.controller()
+		if err != nil {
+			return err
+		}
+		controllers[i.InstanceID] = len(m.Controllers)
+		m.Controllers = append(m.Controllers, c)
+	case typeDisk, typeCD, typeDVD:
+		return d.attach(m, i, controllers, files)
+	case typeEthernet:
+		model, ok := keyOf(cardModels, i.ResourceSubType)
+		if !ok {
+			return i.unsupported()
+		}
+		m.NICs = append(m.NICs, nic{network(i.Connection), model})
+	case typeFloppy:
+	default:
+		if i.Required != "false" {
+			return i.unsupported()
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ func hardware(f *vmx.File, path, address string, ports []int) qemu.Spec {
 		s.Firmware, s.NVRAM = qemu.UEFI, f.NVRAM(path)
 	}
 	for _, d := range f.Drives(dir) {
-		s.Drives = append(s.Drives, drive(d))
+		s.Drives = append(s.Drives, drive(d, f.EFI()))
 	}
 	for i, n := range f.NICs() {
 		card := qemu.NIC{Model: cards[n.Model], MAC: n.MAC}
@@ -66,9 +66,9 @@ func floppy(f *vmx.File, dir string) []string {
 
 var cards = map[string]string{"e1000": "e1000-82545em", "e1000e": "e1000e", "vmxnet3": "vmxnet3"}
 
-// buses are QEMU's of VMware's controllers. QEMU has no LSI 53C1030, which is lsilogic, and no BusLogic; guests find a
-// disk on the 53C895A, an older chip of the same house, with another driver.
-func bus(d vmx.Drive) qemu.Bus {
+// bus is QEMU's of a controller of VMware's. QEMU has no LSI 53C1030, which is lsilogic, and no BusLogic; guests find a
+// disk on the 53C895A, an older chip of the same house, with another driver. Debian's OVMF boots from none of them.
+func bus(d vmx.Drive, efi bool) qemu.Bus {
 	switch {
 	case d.Bus == "ide":
 		return qemu.IDE
@@ -76,6 +76,8 @@ func bus(d vmx.Drive) qemu.Bus {
 		return qemu.AHCI
 	case d.Bus == "nvme":
 		return qemu.NVMe
+	case efi:
+		return qemu.VirtioSCSI
 	case d.Model == "pvscsi":
 		return qemu.PVSCSI
 	case d.Model == "lsisas1068":
@@ -84,9 +86,9 @@ func bus(d vmx.Drive) qemu.Bus {
 	return qemu.LSI
 }
 
-func drive(d vmx.Drive) qemu.Drive {
+func drive(d vmx.Drive, efi bool) qemu.Drive {
 	q := qemu.Drive{
-		ID: strings.ReplaceAll(d.Key, ":", "-"), Path: d.File, Format: "vmdk", Bus: bus(d),
+		ID: strings.ReplaceAll(d.Key, ":", "-"), Path: d.File, Format: "vmdk", Bus: bus(d, efi),
 		Controller: d.Controller, Unit: d.Unit, CD: d.CD,
 	}
 	if d.CD {

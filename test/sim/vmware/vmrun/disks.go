@@ -117,30 +117,40 @@ func deleteVM(ctx context.Context, c *call) error {
 		return err
 	}
 	dir := filepath.Dir(c.vmx)
-	for _, d := range f.Disks(dir) {
-		chain, err := vmdk.Chain(ctx, d.File)
-		if err != nil {
-			chain = []string{d.File}
-		}
-		for _, disk := range chain {
-			if filepath.Dir(disk) == dir { // a linked clone's parent is another machine's
-				err = errors.Join(err, vmdk.Remove(ctx, disk))
-			}
-		}
-	}
-	files := []string{f.NVRAM(c.vmx), vmx.Absolute(dir, f.Get("extendedConfigFile")), filepath.Join(dir, "vmware.log")}
+	files := []string{f.NVRAM(c.vmx), vmx.Absolute(dir, f.Get("extendedConfigFile")), filepath.Join(dir, "vmware.log"), filepath.Join(dir, vmx.Base(c.vmx)+".vmsd")}
 	for _, s := range t.Snapshots {
 		files = append(files, filepath.Join(dir, s.File))
-		for _, d := range s.Disks {
-			err = errors.Join(err, vmdk.Remove(ctx, vmx.Absolute(dir, d.File)))
-		}
 	}
-	files = append(files, filepath.Join(dir, vmx.Base(c.vmx)+".vmsd"), c.vmx)
-	for _, path := range files {
-		if removed := os.Remove(path); path != dir && !errors.Is(removed, os.ErrNotExist) {
-			err = errors.Join(err, removed)
+	for _, disk := range ownDisks(ctx, f, t, dir) {
+		err = errors.Join(err, vmdk.Remove(ctx, disk))
+	}
+	for _, path := range append(files, c.vmx) { // the VMX last: without it nobody finds the rest
+		if info, missing := os.Lstat(path); missing == nil && info.Mode().IsRegular() {
+			err = errors.Join(err, os.Remove(path))
 		}
 	}
 	_ = os.Remove(dir) // it stays if there is more in it
 	return err
+}
+
+// ownDisks are the disks of a machine and of its snapshots, but none under them that another machine has.
+func ownDisks(ctx context.Context, f *vmx.File, t *snapshot.Tree, dir string) []string {
+	var disks []string
+	for _, d := range f.Disks(dir) {
+		chain, err := vmdk.Chain(ctx, d.File)
+		if err != nil {
+			chain = []string{d.File} // a broken chain is no reason to keep it
+		}
+		for _, disk := range chain {
+			if filepath.Dir(disk) == dir {
+				disks = append(disks, disk)
+			}
+		}
+	}
+	for _, s := range t.Snapshots {
+		for _, d := range s.Disks {
+			disks = append(disks, vmx.Absolute(dir, d.File))
+		}
+	}
+	return disks
 }
