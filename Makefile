@@ -24,12 +24,13 @@ iso: ## make the small Debian installer CD that demo and tests boot
 	@test/setup/packages.sh iso
 	@test/iso/make-iso.sh $(ISO)
 
-# The stand-ins for products that the tests cannot have: program:folder below test/sim.
-SIMULATORS := VBoxManage:vbox vmrun:vmware vmware-vdiskmanager:vmware ovftool:vmware vmware:vmware vmware-vmx:vmware
+# The stand-ins for products that the tests cannot have: program:folder below test.
+SIMULATORS := VBoxManage:sim/vbox vmrun:sim/vmware vmware-vdiskmanager:sim/vmware ovftool:sim/vmware vmware:sim/vmware \
+	vmware-vmx:sim/vmware ec2sim:ec2sim
 
 .PHONY: simulators
 simulators: ## build bin/sim/: command lines like those of VirtualBox and others, before guests under QEMU
-	@for s in $(SIMULATORS); do $(GO) build -o "bin/sim/$${s%%:*}" "./test/sim/$${s#*:}" || exit 1; done
+	@for s in $(SIMULATORS); do $(GO) build -o "bin/sim/$${s%%:*}" "./test/$${s#*:}" || exit 1; done
 
 .PHONY: demo
 demo: ## build a box from that CD, publish it and serve it (ONESHOT=1: stop after proving the download)
