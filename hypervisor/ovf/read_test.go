@@ -315,3 +315,17 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestGlance reads of a poor descriptor what there is.
+func TestGlance(t *testing.T) {
+	t.Parallel()
+	got, err := ovf.Glance(strings.NewReader(`<Envelope><References><File ovf:href="a%20b.vmdk"/><File href="../c"/></References><DiskSection>` +
+		`<Disk capacity="2" capacityAllocationUnits="GigaBytes"/><Disk capacity="x"/></DiskSection></Envelope>`))
+	want := ovf.Contents{Files: []ovf.File{{Name: "a b.vmdk", Href: "a%20b.vmdk"}, {Name: "../c", Href: "../c"}}, Capacities: []int64{2 << 30}}
+	if err != nil || !cmp.Equal(want, got) {
+		t.Errorf("%v (-want +got)\n%s", err, cmp.Diff(want, got))
+	}
+	if _, err := ovf.Glance(strings.NewReader("<Envelope>")); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("got %v for half an element", err)
+	}
+}
