@@ -162,6 +162,9 @@ func TestReadForgives(t *testing.T) {
 			change{"<Item ovf:required=\"false\">", "<Item ovf:required=\"false\"><rasd:InstanceID>90</rasd:InstanceID><rasd:ResourceType>99</rasd:ResourceType></Item><Item ovf:required=\"false\">"},
 			"ResourceType 99 is left out", func(m hardware.Machine) bool { return len(m.Disks()) == 2 },
 		},
+		"older spelling": {
+			change{"ovf:/disk/vmdisk2", "ovf://disk/vmdisk2"}, "", func(m hardware.Machine) bool { return len(m.Disks()) == 2 },
+		},
 		"section": {
 			change{"<NetworkSection>", `<x:MysterySection xmlns:x="urn:x" ovf:required="false"><Info/></x:MysterySection><NetworkSection>`},
 			"", func(m hardware.Machine) bool { return len(m.NICs) == 2 },
