@@ -59,7 +59,7 @@ type Entry struct {
 	Size int64  `json:"size"` // bytes when unpacked
 }
 
-// Summary is what Inspect learned about a box.
+// Summary is what is known of a box: Inspect learned it of its bytes, or Write made them so. Both say the same of the same bytes.
 type Summary struct {
 	Metadata    Metadata          `json:"metadata"`
 	Compression string            `json:"compression"` // gzip, zstd, xz, bzip2 or none
@@ -83,11 +83,17 @@ func Inspect(ctx context.Context, r io.Reader, l Limits) (Summary, error) {
 }
 
 func inspectSource(src *source, l Limits, sum func() string) (Summary, error) {
-	l = l.withDefaults()
-	in := inspector{limits: l, src: src, budget: textBudget, seen: map[string]bool{}, texts: map[string][]byte{}, heads: map[string][]byte{}}
-	err := in.read()
+	return newInspector(l).inspect(src, sum)
+}
+
+func (in *inspector) inspect(src *source, sum func() string) (Summary, error) {
+	err := in.read(src)
 	if src.err != nil { // a broken connection looks like a broken archive from above
 		return in.sum, src.err
+	}
+	var ours fault
+	if errors.As(err, &ours) {
+		return in.sum, ours.error
 	}
 	in.sum.Size, in.sum.SHA256 = src.size, sum()
 	if err == nil {
@@ -107,25 +113,31 @@ func InspectHashed(ctx context.Context, r io.Reader, l Limits, sha256 string) (S
 // textBudget bounds what all text entries together may take in memory.
 const textBudget = 16 << 20
 
+// inspector learns of a box entry by entry, whether they are read or written, and judges the whole.
 type inspector struct {
 	limits  Limits
-	src     *source
 	sum     Summary
 	budget  int64
 	entries int
 	seen    map[string]bool
 	texts   map[string][]byte // whole small files
 	heads   map[string][]byte // first bytes of the others
+	// unpack returns where the content of a file goes as well; nil for nowhere.
+	unpack func(name string) (io.WriteCloser, error)
 }
 
-func (in *inspector) read() error {
-	plain, compression, err := decompress(in.src, in.limits.Window)
+func newInspector(l Limits) *inspector {
+	return &inspector{limits: l.withDefaults(), budget: textBudget, seen: map[string]bool{}, texts: map[string][]byte{}, heads: map[string][]byte{}}
+}
+
+func (in *inspector) read(src *source) error {
+	plain, compression, err := decompress(src, in.limits.Window)
 	if err != nil {
 		return err
 	}
 	defer plain.Close()
 	in.sum.Compression = compression
-	m := &meter{r: plain, src: in.src, limits: in.limits}
+	m := &meter{r: plain, src: src, limits: in.limits}
 	archive := tar.NewReader(m)
 	for {
 		h, err := archive.Next()
@@ -142,7 +154,7 @@ func (in *inspector) read() error {
 	if _, err := io.Copy(io.Discard, m); err != nil { // the compressor's check sum is at the end
 		return m.blame(fmt.Errorf("the end of the archive cannot be read: %w", err))
 	}
-	_, err = io.Copy(io.Discard, in.src)
+	_, err = io.Copy(io.Discard, src)
 	return err
 }
 
@@ -175,6 +187,9 @@ func (in *inspector) entry(h *tar.Header, body io.Reader) error {
 	in.sum.Unpacked += h.Size
 	in.sum.Files = append(in.sum.Files, Entry{Name: name, Size: h.Size})
 	in.notice(h.Name, name)
+	if in.unpack != nil {
+		return in.write(name, h.Size, body)
+	}
 	return in.keep(name, h.Size, body)
 }
 

@@ -2,11 +2,13 @@ package steps
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
@@ -46,17 +48,28 @@ func (t *Set) checkPublication(ctx context.Context, p *build.Plan) error {
 	if err != nil {
 		return err
 	}
-	if err := t.Registry.Check(ctx, pub); err != nil {
-		return fmt.Errorf("publish %s %s: %w", p.Publish.Box, p.Publish.Version, err)
+	providers := []boxregistry.Provider{pub.File.Provider}
+	if p.Packages.MakesBox() {
+		providers = nil
+		for _, name := range p.Packages.Package {
+			if hypervisor.Package(name).IsBox() {
+				providers = append(providers, boxregistry.Provider(name))
+			}
+		}
+	}
+	for _, pub.File.Provider = range providers {
+		if err := t.Registry.Check(ctx, pub); err != nil {
+			return fmt.Errorf("publish %s %s: %w", p.Publish.Box, p.Publish.Version, err)
+		}
 	}
 	return nil
 }
 
-// publish puts the box into the registry and releases the version, if the plan publishes; then it removes the machine's
+// publish puts the boxes into the registry and releases the version, if the plan publishes; then it removes the machine's
 // own files, unless they are a result.
 func (t *Set) publish(ctx context.Context, s *build.Session) error {
 	if s.Plan.Publish.Box != "" {
-		if err := t.publishBox(ctx, s); err != nil {
+		if err := t.publishBoxes(ctx, s); err != nil {
 			return fmt.Errorf("publish %s %s: %w", s.Plan.Publish.Box, s.Plan.Publish.Version, err)
 		}
 	}
@@ -67,41 +80,68 @@ func (t *Set) publish(ctx context.Context, s *build.Session) error {
 	if err != nil {
 		return err
 	}
-	return os.RemoveAll(dir)
+	return removeMade(s, dir)
 }
 
-func (t *Set) publishBox(ctx context.Context, s *build.Session) error {
+// publishBoxes publishes every box of the build, each as a provider of one version, which is released when all are in.
+func (t *Set) publishBoxes(ctx context.Context, s *build.Session) error {
+	var published []boxregistry.Publication
+	for _, box := range boxes(s) {
+		pub, err := t.publishBox(ctx, s, box)
+		if err != nil {
+			return err
+		}
+		published = append(published, pub)
+	}
+	return t.release(ctx, s, published)
+}
+
+// boxes lists those of the build. nil is one that nobody has packed: it is made of the machine's own files.
+func boxes(s *build.Session) []*hypervisor.File {
+	var list []*hypervisor.File
+	if s.Box != nil || len(s.Boxes) == 0 {
+		list = append(list, s.Box)
+	}
+	for i := range s.Boxes {
+		list = append(list, &s.Boxes[i])
+	}
+	return list
+}
+
+func (t *Set) publishBox(ctx context.Context, s *build.Session, box *hypervisor.File) (boxregistry.Publication, error) {
 	pub, err := publication(s.Plan)
 	if err != nil {
-		return err
+		return pub, err
 	}
-	s.Log.Say("Publishing %s %s...", pub.Box, pub.Version)
+	if box == nil || box.Package == "" {
+		s.Log.Say("Publishing %s %s...", pub.Box, pub.Version)
+	} else {
+		s.Log.Say("Publishing %s %s for %s...", pub.Box, pub.Version, box.Package)
+	}
 	var sum hash.Hash
-	if err := t.storeBox(ctx, s, &pub, &sum); err != nil {
-		return err
+	if err := t.storeBox(ctx, s, box, &pub, &sum); err != nil {
+		return pub, err
 	}
 	smokeErr := t.smoke(ctx, s, &pub) // before the provenance, which tells of it
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return pub, context.Cause(ctx)
 	}
 	if err := t.attest(ctx, s, &pub, sum); err != nil {
-		return err
+		return pub, err
 	}
 	if err := t.Registry.Publish(ctx, pub); err != nil {
-		return err
+		return pub, err
 	}
-	if err := t.noteSmoke(ctx, pub, smokeErr); err != nil {
-		return err
-	}
-	return t.release(ctx, s, pub)
+	return pub, t.noteSmoke(ctx, pub, smokeErr)
 }
 
 // release opens the version to clients, if this is the last build of its run that publishes there.
-func (t *Set) release(ctx context.Context, s *build.Session, pub boxregistry.Publication) error {
+func (t *Set) release(ctx context.Context, s *build.Session, published []boxregistry.Publication) error {
 	all, waiting, err := t.Gate.Published(ctx, s)
 	if err != nil {
 		return err
 	}
+	pub := published[0]
 	if !all {
 		s.Log.Say("%s %s stays a draft until %v have published too", pub.Box, pub.Version, waiting)
 		return nil
@@ -109,56 +149,71 @@ func (t *Set) release(ctx context.Context, s *build.Session, pub boxregistry.Pub
 	if err := t.Registry.Release(ctx, pub.Box, pub.Version); err != nil {
 		return err
 	}
-	s.Log.Artifact(fmt.Sprintf("Published and released: %s %s (%s, %s)", pub.Box, pub.Version, pub.File.Provider, pub.File.Architecture))
+	var files []string
+	for _, p := range published {
+		files = append(files, fmt.Sprintf("%s, %s", p.File.Provider, p.File.Architecture))
+	}
+	s.Log.Artifact(fmt.Sprintf("Published and released: %s %s (%s)", pub.Box, pub.Version, strings.Join(files, "; ")))
 	return nil
 }
 
-// storeBox puts the box's bytes into the blob store and completes the publication. sum will be what its signature signs.
-func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) error {
-	info, err := t.boxBytes(ctx, s, pub, sum)
+// storeBox puts the box's bytes into the blob store, keeps what is in them and completes the publication. sum will be what
+// the box's signature signs.
+func (t *Set) storeBox(ctx context.Context, s *build.Session, box *hypervisor.File, pub *boxregistry.Publication, sum *hash.Hash) error {
+	known, err := t.boxBytes(ctx, s, box, pub, sum)
 	if err != nil {
 		return err
 	}
-	pub.File.Digest, pub.File.Size = info.Digest, info.Size
+	if err := placeBox(pub, known); err != nil {
+		return err
+	}
 	pub.File.Firmware = "bios"
 	if s.Plan.Machine.Firmware.UEFI {
 		pub.File.Firmware = "uefi"
 	}
-	return nil
+	return build.OurFault(t.Registry.SetContents(ctx, pub.File.Digest, known))
 }
 
-// boxBytes stores the box in one pass. One that no post-processor made is packed straight into the store. One that our packer
-// made is copied: its digest shows that nobody has changed it, and the packer knows what is in it. Every other is inspected
-// while it is copied.
-func (t *Set) boxBytes(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) (blob.Info, error) {
-	if s.Box == nil {
-		return t.store(ctx, s, "", sum, func(w io.Writer) error { return t.packBox(ctx, s, pub, w) })
+// boxBytes stores the box in one pass, and tells what is in it. One that no post-processor made is packed straight into the
+// store. One that our packer made is copied: its digest shows that nobody has changed it, and the packer said what is in it.
+// Every other is inspected while it is copied.
+func (t *Set) boxBytes(ctx context.Context, s *build.Session, box *hypervisor.File, pub *boxregistry.Publication, sum *hash.Hash) (boxfile.Summary, error) {
+	if box == nil {
+		return t.store(ctx, box, sum, func(w io.Writer) (boxfile.Summary, error) { return t.packBox(ctx, s, pub, w) })
 	}
-	if s.Box.Box != nil {
-		info, err := t.store(ctx, s, blob.Digest(s.Box.SHA256), sum, func(w io.Writer) error { return copyBox(ctx, s.Box, pub, w) })
+	if said, ok := saidOf(box); ok {
+		known, err := t.store(ctx, box, sum, func(w io.Writer) (boxfile.Summary, error) { return said, copyBox(ctx, box, w) })
 		if !errors.Is(err, blob.ErrDigestMismatch) {
-			return info, err
+			return known, err
 		}
 	}
-	return t.store(ctx, s, "", sum, func(w io.Writer) error { return inspectBox(ctx, s.Box, pub, w) })
+	return t.store(ctx, box, sum, func(w io.Writer) (boxfile.Summary, error) { return inspectBox(ctx, box, w) })
 }
 
-// store makes a blob of what write writes, if it has that digest; of any, if want is empty.
-func (t *Set) store(ctx context.Context, s *build.Session, want blob.Digest, sum *hash.Hash, write func(io.Writer) error) (blob.Info, error) {
-	w, err := t.openWriter(ctx, s, sum)
+// store makes a blob of what write writes, if that has the digest that write tells.
+func (t *Set) store(ctx context.Context, box *hypervisor.File, sum *hash.Hash, write func(io.Writer) (boxfile.Summary, error)) (boxfile.Summary, error) {
+	w, err := t.openWriter(ctx, box, sum)
 	if err != nil {
-		return blob.Info{}, build.OurFault(err)
+		return boxfile.Summary{}, build.OurFault(err)
 	}
 	defer w.Close()
-	if err := write(w); err != nil {
-		return blob.Info{}, err
+	known, err := write(w)
+	if err != nil {
+		return boxfile.Summary{}, err
 	}
-	info, err := w.Commit(ctx, want)
-	return info, build.OurFault(err)
+	_, err = w.Commit(ctx, blob.Digest(known.SHA256))
+	return known, build.OurFault(err)
 }
 
-// copyBox copies a box whose packer described it.
-func copyBox(ctx context.Context, box *hypervisor.File, pub *boxregistry.Publication, w io.Writer) error {
+// saidOf is what the packer said of a box that it made. Boxes of others have nothing of the kind, and those that an earlier
+// version kept as artifacts have less.
+func saidOf(box *hypervisor.File) (said boxfile.Summary, ok bool) {
+	err := json.Unmarshal(box.Box, &said)
+	return said, err == nil && said.SHA256 != ""
+}
+
+// copyBox copies a box that is described already.
+func copyBox(ctx context.Context, box *hypervisor.File, w io.Writer) error {
 	f, err := os.Open(box.Path)
 	if err != nil {
 		return err
@@ -169,47 +224,42 @@ func copyBox(ctx context.Context, box *hypervisor.File, pub *boxregistry.Publica
 	if !stop() {
 		return context.Cause(ctx)
 	}
-	pub.File.UnpackedSize, pub.File.VirtualSize = box.Box.Unpacked, box.VirtualSize
-	return errors.Join(err, placeBox(pub, box.Box.Provider, box.Box.Architecture))
-}
-
-// inspectBox copies a box of anybody's and looks at it on the way.
-func inspectBox(ctx context.Context, box *hypervisor.File, pub *boxregistry.Publication, w io.Writer) error {
-	f, err := os.Open(box.Path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sum, err := boxfile.Inspect(ctx, io.TeeReader(f, w), boxfile.Limits{})
-	if err != nil {
-		return fmt.Errorf("%s: %w", box.Name(), err)
-	}
-	pub.File.UnpackedSize, pub.File.VirtualSize = sum.Unpacked, sum.VirtualSize
-	return placeBox(pub, sum.Metadata.Provider, sum.Metadata.Architecture)
-}
-
-// placeBox publishes a box for the provider that it says it is for, and for its architecture if it names one.
-func placeBox(pub *boxregistry.Publication, provider, arch string) (err error) {
-	if arch != "" {
-		if pub.File.Architecture, err = boxregistry.ParseArchitecture(arch); err != nil {
-			return err
-		}
-	}
-	pub.File.Provider, err = boxregistry.ParseProvider(provider)
 	return err
 }
 
-func (t *Set) packBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, w io.Writer) error {
+// inspectBox copies a box of anybody's and looks at it on the way.
+func inspectBox(ctx context.Context, box *hypervisor.File, w io.Writer) (boxfile.Summary, error) {
+	f, err := os.Open(box.Path)
+	if err != nil {
+		return boxfile.Summary{}, err
+	}
+	defer f.Close()
+	known, err := boxfile.Inspect(ctx, io.TeeReader(f, w), boxfile.Limits{})
+	if err != nil {
+		return boxfile.Summary{}, fmt.Errorf("%s: %w", box.Name(), err)
+	}
+	return known, nil
+}
+
+// placeBox publishes a box for the provider that it says it is for, and for its architecture if it names one.
+func placeBox(pub *boxregistry.Publication, known boxfile.Summary) (err error) {
+	f := &pub.File
+	f.Digest, f.Size, f.UnpackedSize, f.VirtualSize = blob.Digest(known.SHA256), known.Size, known.Unpacked, known.VirtualSize
+	if arch := known.Metadata.Architecture; arch != "" {
+		if f.Architecture, err = boxregistry.ParseArchitecture(arch); err != nil {
+			return err
+		}
+	}
+	f.Provider, err = boxregistry.ParseProvider(known.Metadata.Provider)
+	return err
+}
+
+func (t *Set) packBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, w io.Writer) (boxfile.Summary, error) {
 	s.Log.Say("Packing the box...")
-	res, err := pack.Box(ctx, s.Made, pack.Options{
+	return pack.Box(ctx, s.Made, pack.Options{
 		Provider: string(pub.File.Provider), Architecture: string(pub.File.Architecture),
 		Hardware: pack.HardwareOf(s.Plan.Machine), Scratch: s.Dirs.Scratch, Progress: s.Log.Progress,
 	}, w)
-	if err != nil {
-		return err
-	}
-	pub.File.UnpackedSize, pub.File.VirtualSize = res.Unpacked, res.VirtualSize
-	return nil
 }
 
 // openBox opens the stored file of a publication.
