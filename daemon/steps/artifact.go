@@ -126,7 +126,7 @@ func (k *kept) restoreArtifact(ctx context.Context, s *build.Session) error {
 		case hypervisor.RoleBox:
 			s.Box = &f
 			s.Log.Artifact(fmt.Sprintf("'%s' provider box: %s", vagrantProvider(s.Made.Driver), f.Name()))
-		case hypervisor.RoleDisk, hypervisor.RoleNVRAM:
+		case hypervisor.RoleDisk, hypervisor.RoleNVRAM, hypervisor.RoleDescriptor, hypervisor.RoleManifest, hypervisor.RoleAppliance:
 			s.Made.Files = append(s.Made.Files, f)
 		}
 		s.Results = append(s.Results, f)

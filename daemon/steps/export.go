@@ -21,15 +21,11 @@ func (t *Set) export(ctx context.Context, s *build.Session) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("the output directory: %w", err)
 	}
-	s.Log.Say("Exporting the disks...")
+	s.Log.Say("Exporting the machine...")
 	out := s.Log.Writer()
 	defer out.Close()
-	format := s.Plan.Output.Format
-	if format == "" {
-		format = "qcow2"
-	}
 	a, err := s.Machine.Export(ctx, dir, hypervisor.ExportOptions{
-		Format: format, Compress: s.Plan.Output.DiskCompression, SkipCompaction: s.Plan.Output.SkipCompaction,
+		Format: s.Plan.Output.Format, Compress: s.Plan.Output.DiskCompression, SkipCompaction: s.Plan.Output.SkipCompaction,
 		Volatile: true, Name: s.Plan.DefaultName(), Log: out,
 		Progress: func(done, total int64) { s.Log.Progress("Exporting", done, total) },
 	})
