@@ -21,6 +21,13 @@ iso: ## make the small Debian installer CD that demo and tests boot
 	@test/setup/packages.sh iso
 	@test/iso/make-iso.sh $(ISO)
 
+# The stand-ins for products that the tests cannot have: program:folder below test/sim.
+SIMULATORS := VBoxManage:vbox
+
+.PHONY: simulators
+simulators: ## build bin/sim/: command lines like those of VirtualBox and others, before guests under QEMU
+	@for s in $(SIMULATORS); do $(GO) build -o "bin/sim/$${s%%:*}" "./test/sim/$${s#*:}" || exit 1; done
+
 .PHONY: demo
 demo: ## build a box from that CD, publish it and serve it (ONESHOT=1: stop after proving the download)
 	@test/setup/packages.sh demo
