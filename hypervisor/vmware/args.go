@@ -1,10 +1,8 @@
-// Package vmware describes what templates may say about VMware machines.
-//
-// There are two kinds of builders: vmware-iso installs from a medium, vmware-vmx starts from an existing machine. Their
-// arguments are declared in groups; [Groups] returns those of a kind. What all builders with a console share (medium,
-// seed, boot command, communicator, shutdown) is declared by its owners. Sources: packer-plugin-vmware
-// builder/vmware/{common,iso,vmx}, and its versions before 1.2 for ESX hosts (remote_type and its like).
 package vmware
+
+// The arguments of the source types vmware-iso and vmware-vmx, in groups. What all sources with a console share (medium,
+// seed, boot command, communicator, shutdown) is declared by its owners. Sources: packer-plugin-vmware
+// builder/vmware/{common,iso,vmx}, and its versions before 2.0 for ESX hosts (remote_type and its like).
 
 // The kinds of builders. TypeOld is what vmware-iso was called before Packer 0.5.
 const (
