@@ -74,7 +74,7 @@ func TestGolden(t *testing.T) {
 // version of the settings, and the time of the machine's last change, which VirtualBox does without.
 func TestLikeVirtualBox(t *testing.T) {
 	t.Parallel()
-	real, err := os.ReadFile(filepath.Join("testdata", "real", "virtualbox-7.0.ovf"))
+	real, err := os.ReadFile(filepath.Join("testdata", "others", "virtualbox-7.0.ovf"))
 	if err != nil {
 		t.Fatal(err)
 	}

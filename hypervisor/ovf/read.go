@@ -22,7 +22,7 @@ func Read(r io.Reader) (Descriptor, error) {
 	if err != nil {
 		return Descriptor{}, fmt.Errorf("the OVF descriptor cannot be read: %w", err)
 	}
-	rd := reader{files: map[string]File{}, disks: map[string]diskEntry{}}
+	rd := reader{files: map[string]File{}, disks: map[string]diskEntry{}, images: map[string]diskEntry{}}
 	if err := rd.envelope(root); err != nil {
 		return Descriptor{}, fmt.Errorf("the OVF descriptor cannot be used: %w", err)
 	}
@@ -34,6 +34,7 @@ type reader struct {
 	d             Descriptor
 	files         map[string]File      // by id
 	disks         map[string]diskEntry // by id
+	images        map[string]diskEntry // by VirtualBox's UUID
 	configuration string               // which Items of several deployment options count
 }
 
@@ -210,8 +211,15 @@ func (rd *reader) disk(n *node) error {
 	if err != nil {
 		return n.errorf("disk %q: %w", id, err)
 	}
-	uuid, _ := n.attrIn(nsVBox, "uuid")
-	rd.disks[id] = diskEntry{file: file, capacity: capacity, format: format, uuid: plainUUID(uuid)}
+	uuid, marked := n.attrIn(nsVBox, "uuid")
+	entry := diskEntry{file: file, capacity: capacity, format: format, uuid: plainUUID(uuid)}
+	if _, twice := rd.images[entry.uuid]; twice {
+		return n.errorf("disk %q has the uuid of an earlier one: give it its own", id)
+	}
+	if marked {
+		rd.images[entry.uuid] = entry
+	}
+	rd.disks[id] = entry
 	return nil
 }
 

@@ -161,31 +161,9 @@ func (rd *reader) vboxAdapters(n *node) error {
 		if a.attrOr("enabled", "false") != "true" {
 			continue
 		}
-		card := hardware.NIC{Model: hardware.PCNet, Unplugged: a.attrOr("cable", "true") == "false"}
-		model := a.attrOr("type", "Am79C970A")
-		known := false
-		for m, name := range vboxModels {
-			if name == model {
-				card.Model, known = m, true
-			}
-		}
-		if !known {
-			rd.remark(a, "a network card %q is not known and taken for an Am79C970A", model)
-		}
-		if mac := a.attrOr("MACAddress", ""); mac != "" {
-			if card.MAC, err = parseMAC(mac); err != nil {
-				return a.errorf("%w", err)
-			}
-		}
-		card.Connection = hardware.Detached
-		for connection, element := range vboxAttachments {
-			if c := a.child(element); c != nil {
-				card.Connection = connection
-				card.Network = c.attrOr("name", "")
-			}
-		}
-		if card.Connection == hardware.Named && card.Network == "" {
-			card.Network = "NatNetwork" // VirtualBox's first
+		card, err := rd.vboxAdapter(a)
+		if err != nil {
+			return err
 		}
 		found = append(found, slotted{slot, card})
 	}
@@ -197,29 +175,47 @@ func (rd *reader) vboxAdapters(n *node) error {
 	return nil
 }
 
-func (rd *reader) vboxStorage(n *node) error {
-	byUUID := map[string]diskEntry{}
-	for _, d := range rd.disks {
-		byUUID[d.uuid] = d
+func (rd *reader) vboxAdapter(a *node) (hardware.NIC, error) {
+	card := hardware.NIC{Unplugged: a.attrOr("cable", "true") == "false", Connection: hardware.Detached}
+	model := a.attrOr("type", vboxModels[hardware.PCNet])
+	for m, name := range vboxModels {
+		if name == model {
+			card.Model = m
+		}
 	}
-	var controllers []hardware.Controller
-	for _, s := range n.all("StorageController") {
-		c := hardware.Controller{Name: s.attrOr("name", "")}
-		typ := s.attrOr("type", "")
-		for bus, kind := range vboxBuses {
-			if strings.EqualFold(kind.typ, typ) {
-				c.Bus = bus
+	if card.Model == "" {
+		rd.remark(a, "a network card %q is not known and taken for an %s", model, vboxModels[hardware.PCNet])
+		card.Model = hardware.PCNet
+	}
+	if mac := a.attrOr("MACAddress", ""); mac != "" {
+		var err error
+		if card.MAC, err = parseMAC(mac); err != nil {
+			return card, a.errorf("%w", err)
+		}
+	}
+	for _, c := range a.children {
+		for connection, element := range vboxAttachments {
+			if c.name == element {
+				card.Connection, card.Network = connection, c.attrOr("name", "")
 			}
 		}
-		if slices.Contains([]string{"PIIX3", "ICH6"}, typ) { // what differs no guest needs to know
-			c.Bus = hardware.IDE
-		}
+	}
+	if card.Connection == hardware.Named && card.Network == "" {
+		card.Network = "NatNetwork" // VirtualBox's first
+	}
+	return card, nil
+}
+
+func (rd *reader) vboxStorage(n *node) error {
+	var controllers []hardware.Controller
+	for _, s := range n.all("StorageController") {
+		c := hardware.Controller{Name: s.attrOr("name", ""), Bus: vboxBusOf(s.attrOr("type", ""))}
 		if c.Bus == "" {
-			rd.remark(s, "controller %q of type %q is left out with its drives", c.Name, typ)
+			rd.remark(s, "controller %q of type %q is left out with its drives", c.Name, s.attrOr("type", ""))
 			continue
 		}
 		for _, a := range s.all("AttachedDevice") {
-			if err := rd.vboxAttached(a, &c, byUUID); err != nil {
+			if err := rd.vboxAttached(a, &c); err != nil {
 				return err
 			}
 		}
@@ -234,7 +230,20 @@ func (rd *reader) vboxStorage(n *node) error {
 	return nil
 }
 
-func (rd *reader) vboxAttached(a *node, c *hardware.Controller, byUUID map[string]diskEntry) error {
+// vboxBusOf reads the type of a controller, "" if it is not known.
+func vboxBusOf(typ string) hardware.Bus {
+	if typ == "PIIX3" || typ == "ICH6" { // what differs no guest needs to know
+		return hardware.IDE
+	}
+	for bus, kind := range vboxBuses {
+		if strings.EqualFold(kind.typ, typ) {
+			return bus
+		}
+	}
+	return ""
+}
+
+func (rd *reader) vboxAttached(a *node, c *hardware.Controller) error {
 	port, errPort := number(a.attrOr("port", "0"), 255)
 	device, errDevice := number(a.attrOr("device", "0"), 1)
 	if errPort != nil || errDevice != nil || c.Bus == hardware.IDE && port > 1 {
@@ -249,7 +258,7 @@ func (rd *reader) vboxAttached(a *node, c *hardware.Controller, byUUID map[strin
 	}
 	if image := a.child("Image"); image != nil {
 		uuid := plainUUID(image.attrOr("uuid", ""))
-		entry, ok := byUUID[uuid]
+		entry, ok := rd.images[uuid]
 		switch {
 		case ok:
 			d = entry.drive(d.Kind)
