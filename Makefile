@@ -22,7 +22,7 @@ iso: ## make the small Debian installer CD that demo and tests boot
 	@test/iso/make-iso.sh $(ISO)
 
 # The stand-ins for products that the tests cannot have: program:folder below test/sim.
-SIMULATORS := VBoxManage:vbox
+SIMULATORS := VBoxManage:vbox vmrun:vmware vmware-vdiskmanager:vmware ovftool:vmware vmware:vmware vmware-vmx:vmware
 
 .PHONY: simulators
 simulators: ## build bin/sim/: command lines like those of VirtualBox and others, before guests under QEMU

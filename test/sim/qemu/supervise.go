@@ -140,7 +140,7 @@ func launch(dir string, s Spec) (*supervisor, error) {
 	return v, v.enter(Running, "")
 }
 
-// greet opens the monitor for events and gives the viewers' password.
+// greet opens the monitor for events and does what has no argument: the viewers' password and missing cables.
 func (v *supervisor) greet(s Spec) error {
 	commands := `{"execute":"qmp_capabilities"}`
 	if s.VNC != nil && s.VNC.Password != "" {
@@ -149,6 +149,11 @@ func (v *supervisor) greet(s Spec) error {
 			return err
 		}
 		commands += fmt.Sprintf(`{"execute":"set_password","arguments":{"protocol":"vnc","password":%s}}`, password)
+	}
+	for i, n := range s.NICs {
+		if n.Unplugged {
+			commands += fmt.Sprintf(`{"execute":"set_link","arguments":{"name":"nic%d","up":false}}`, i)
+		}
 	}
 	if _, err := io.WriteString(v.input, commands+`{"execute":"query-status"}`); err != nil {
 		return v.lastWords(err)

@@ -48,7 +48,7 @@ func (r *rig) disk(name string, code []byte, kind string) {
 	if err := os.WriteFile(raw, code, 0o644); err != nil {
 		r.t.Fatal(err)
 	}
-	if err := os.Truncate(raw, 10<<20); err != nil {
+	if err := os.Truncate(raw, max(10<<20, int64(len(code)))); err != nil {
 		r.t.Fatal(err)
 	}
 	out, err := exec.Command("qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "adapter_type=lsilogic,subformat="+kind, raw, r.path(name)).CombinedOutput()

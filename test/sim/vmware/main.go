@@ -22,9 +22,11 @@
 //   - The lease is written when the machine starts, not when the guest asks.
 //   - Whether a guest has VMware Tools is said by its VMX (guestinfo.boxkiln-sim.tools = installed or running) or by
 //     BOXKILN_SIM_VMWARE_TOOLS, not found out; without either, they are unknown. Commands in the guest are refused.
-//   - lsilogic and buslogic are an LSI 53C895A for the guest (driver sym53c8xx), lsisas1068 is a 1068 (mptsas). e1000 is an
-//     82545EM, a card without a model a PCnet. There is no sound, USB or vmci. Serial ports go to files only.
+//   - lsilogic and buslogic are an LSI 53C895A for the guest (driver sym53c8xx), lsisas1068 is a 1068 (mptsas). With
+//     UEFI all of SCSI is virtio-scsi, as Debian's OVMF boots from no other. e1000 is an 82545EM, a card without a model
+//     a PCnet. There is no sound, USB or vmci. Serial ports go to files only.
 //   - VNC listens on the loopback interface only, and calls itself QEMU.
+//   - A machine whose process (vmware-vmx) is killed runs on, unseen, until it is started again.
 //   - suspend is refused, so are snapshots of machines that run. Snapshots keep the VMX, not the memory. A machine that
 //     was moved counts as copied, without a question.
 //   - Compressed disks have no footer. Percentages are made up. The .nvram of a UEFI machine is OVMF's.

@@ -18,8 +18,14 @@ var ErrInUse = errors.New("the file is already in use")
 // lockDir is the folder beside a file that locks it.
 func lockDir(path string) string { return path + ".lck" }
 
-// Lock locks files for a process, taking over what a dead one left. If one is in use, none is locked.
+// Lock locks files for a process, taking over what a dead one left. If one is in use, none is locked. The first of paths is
+// that of the machine, for which several processes may want the lock at once.
 func Lock(pid int, paths ...string) error {
+	leave, err := alone(filepath.Dir(paths[0]))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	for i, path := range paths {
 		err := ErrInUse
 		if !InUse(path) {
@@ -30,6 +36,22 @@ func Lock(pid int, paths ...string) error {
 		}
 	}
 	return nil
+}
+
+// Exclusive waits until nobody else is in what it guards, one for an installation, and returns how to leave it.
+func (h Home) Exclusive() (leave func(), err error) { return alone(h.Dir) }
+
+// alone waits for the lock of a folder, which the kernel takes away from those who die.
+func alone(dir string) (leave func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
 }
 
 func lock(pid int, path string) error {

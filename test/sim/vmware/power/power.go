@@ -60,6 +60,25 @@ func Open(path string) (*vmx.File, error) {
 	return f, nil
 }
 
+// Config is the VMX of a machine as VMware has it: while the machine runs that is not the file, which is written again
+// when it ends.
+func Config(home host.Home, path string) (*vmx.File, error) {
+	if !Running(home, path) {
+		return Open(path)
+	}
+	return vmx.Read(runtimeFile(home, path))
+}
+
+// SetConfig changes the VMX of a running machine.
+func SetConfig(home host.Home, path string, f *vmx.File) error {
+	return f.Write(runtimeFile(home, path))
+}
+
+// runtimeFile stands for the memory of a machine's process.
+func runtimeFile(home host.Home, path string) string {
+	return filepath.Join(home.Machine(path), "runtime.vmx")
+}
+
 // Running tells whether the guest of a machine runs, or is paused.
 func Running(home host.Home, path string) bool {
 	if _, ok := home.Get(path); !ok {
@@ -160,8 +179,12 @@ func spawn(ctx context.Context, home host.Home, path string) error {
 
 // Guest connects to a running machine. ErrNotRunning says that there is none.
 func Guest(ctx context.Context, home host.Home, path string) (*qemu.Guest, error) {
-	if !Running(home, path) {
+	g, err := qemu.Connect(ctx, home.Machine(path))
+	if !Running(home, path) || errors.Is(err, qemu.ErrNotRunning) || errors.Is(err, fs.ErrNotExist) {
+		if g != nil {
+			g.Close()
+		}
 		return nil, fmt.Errorf("%w %s", ErrNotRunning, path)
 	}
-	return qemu.Connect(ctx, home.Machine(path))
+	return g, err
 }

@@ -82,32 +82,45 @@ func (p *process) on(ctx context.Context) error {
 	if err := p.files(f); err != nil {
 		return err
 	}
-	ports, err := host.Ports()
+	if err := errors.Join(f.Write(p.path), f.Write(runtimeFile(p.home, p.path))); err != nil {
+		return err
+	}
+	if err := p.clear(ctx); err != nil {
+		return err
+	}
+	address, err := p.boot(ctx, f)
 	if err != nil {
 		return err
 	}
-	record := host.Record{VMX: p.path, PID: os.Getpid()}
-	cards := f.NICs()
-	if len(cards) > 0 {
-		if record.Address, err = p.home.Address(ctx, cards[0].MAC, ports); err != nil {
-			return err
-		}
-	}
-	spec := hardware(f, p.path, record.Address, ports)
-	spec.VNC = p.screen(ctx, f)
-	if err := f.Write(p.path); err != nil {
-		return err
-	}
-	if err := qemu.Start(ctx, p.home.Machine(p.path), spec); err != nil {
-		return err
-	}
-	if len(cards) > 0 && cards[0].Type != "bridged" {
-		if err := p.home.Leased(cards[0].MAC, record.Address, time.Now(), p.faults); err != nil {
+	if cards := f.NICs(); address != "" && cards[0].Type != "bridged" {
+		if err := p.home.Leased(cards[0].MAC, address, time.Now(), p.faults); err != nil {
 			return err
 		}
 	}
 	p.log.printf("PowerOn: the guest runs")
-	return p.home.Put(record)
+	return p.home.Put(host.Record{VMX: p.path, PID: os.Getpid(), Address: address})
+}
+
+// boot starts the guest, and returns the address of its first card, empty without one. Until QEMU has taken the address
+// no other machine may look for one.
+func (p *process) boot(ctx context.Context, f *vmx.File) (address string, err error) {
+	ports, err := host.Ports()
+	if err != nil {
+		return "", err
+	}
+	unlock, err := p.home.Exclusive()
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if cards := f.NICs(); len(cards) > 0 {
+		if address, err = p.home.Address(ctx, cards[0].MAC, ports); err != nil {
+			return "", err
+		}
+	}
+	spec := hardware(f, p.path, address, ports)
+	spec.VNC = p.screen(ctx, f)
+	return address, qemu.Start(ctx, p.home.Machine(p.path), spec)
 }
 
 // lock locks the VMX, its disks, and the disks under those.
@@ -200,12 +213,26 @@ func (p *process) follow(ctx context.Context) error {
 	return errors.Join(host.Unlock(disks...), p.home.Forget(p.path), host.Unlock(p.path))
 }
 
-// off writes the VMX for the last time. One that was deleted meanwhile stays away.
-func (p *process) off(soft bool) error {
-	f, err := vmx.Read(p.path)
-	if errors.Is(err, fs.ErrNotExist) {
+// clear ends a guest that goes on although the process of its machine was killed.
+func (p *process) clear(ctx context.Context) error {
+	dir := p.home.Machine(p.path)
+	g, err := qemu.Connect(ctx, dir)
+	if errors.Is(err, qemu.ErrNotRunning) {
 		return nil
 	} else if err != nil {
+		return err
+	}
+	defer g.Close()
+	return errors.Join(g.Quit(ctx), qemu.WaitUnlocked(ctx, dir))
+}
+
+// off writes the VMX for the last time, over whatever somebody has put there. One that was deleted stays away.
+func (p *process) off(soft bool) error {
+	if _, err := os.Stat(p.path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	f, err := vmx.Read(runtimeFile(p.home, p.path))
+	if err != nil {
 		return err
 	}
 	poweredOff(f, soft)

@@ -26,10 +26,7 @@ func hardware(f *vmx.File, path, address string, ports []int) qemu.Spec {
 		s.Firmware, s.NVRAM = qemu.UEFI, f.NVRAM(path)
 	}
 	for _, d := range f.Drives(dir) {
-		s.Drives = append(s.Drives, drive(d))
-	}
-	if f.Bool("floppy0.present") && f.Get("floppy0.fileName") != "" {
-		s.Drives = append(s.Drives, qemu.Drive{ID: "floppy0", Path: vmx.Absolute(dir, f.Get("floppy0.fileName")), Bus: qemu.FloppyBus})
+		s.Drives = append(s.Drives, drive(d, f.EFI()))
 	}
 	for i, n := range f.NICs() {
 		card := qemu.NIC{Model: cards[n.Model], MAC: n.MAC}
@@ -44,14 +41,34 @@ func hardware(f *vmx.File, path, address string, ports []int) qemu.Spec {
 		s.NICs = append(s.NICs, card)
 	}
 	boot(&s, f.Get("bios.bootOrder"))
+	s.Extra = slices.Concat(platform(f), floppy(f, dir))
 	return s
+}
+
+// platform is what the firmware tells the guest of its machine, by which systems know that they run under VMware.
+func platform(f *vmx.File) []string {
+	return []string{
+		"-smbios", "type=0,vendor=Phoenix Technologies LTD,version=6.00",
+		"-smbios", "type=1,manufacturer=VMware,, Inc.,product=VMware Virtual Platform,version=None,serial=VMware-" + f.Get("uuid.bios"),
+		"-smbios", "type=2,manufacturer=Intel Corporation,product=440BX Desktop Reference Platform",
+	}
+}
+
+// floppy is the floppy drive, which hangs on the controller that QEMU's machine has anyway.
+func floppy(f *vmx.File, dir string) []string {
+	name := f.Get("floppy0.fileName")
+	if !f.Bool("floppy0.present") || name == "" {
+		return nil
+	}
+	path := strings.ReplaceAll(vmx.Absolute(dir, name), ",", ",,")
+	return []string{"-drive", "if=floppy,index=0,format=raw,file=" + path, "-global", "isa-fdc.bootindexA=1"}
 }
 
 var cards = map[string]string{"e1000": "e1000-82545em", "e1000e": "e1000e", "vmxnet3": "vmxnet3"}
 
-// buses are QEMU's of VMware's controllers. QEMU has no LSI 53C1030, which is lsilogic, and no BusLogic; guests find a
-// disk on the 53C895A, an older chip of the same house, with another driver.
-func bus(d vmx.Drive) qemu.Bus {
+// bus is QEMU's of a controller of VMware's. QEMU has no LSI 53C1030, which is lsilogic, and no BusLogic; guests find a
+// disk on the 53C895A, an older chip of the same house, with another driver. Debian's OVMF boots from none of them.
+func bus(d vmx.Drive, efi bool) qemu.Bus {
 	switch {
 	case d.Bus == "ide":
 		return qemu.IDE
@@ -59,6 +76,8 @@ func bus(d vmx.Drive) qemu.Bus {
 		return qemu.AHCI
 	case d.Bus == "nvme":
 		return qemu.NVMe
+	case efi:
+		return qemu.VirtioSCSI
 	case d.Model == "pvscsi":
 		return qemu.PVSCSI
 	case d.Model == "lsisas1068":
@@ -67,9 +86,9 @@ func bus(d vmx.Drive) qemu.Bus {
 	return qemu.LSI
 }
 
-func drive(d vmx.Drive) qemu.Drive {
+func drive(d vmx.Drive, efi bool) qemu.Drive {
 	q := qemu.Drive{
-		ID: strings.ReplaceAll(d.Key, ":", "-"), Path: d.File, Format: "vmdk", Bus: bus(d),
+		ID: strings.ReplaceAll(d.Key, ":", "-"), Path: d.File, Format: "vmdk", Bus: bus(d, efi),
 		Controller: d.Controller, Unit: d.Unit, CD: d.CD,
 	}
 	if d.CD {
@@ -81,16 +100,16 @@ func drive(d vmx.Drive) qemu.Drive {
 	return q
 }
 
-// boot numbers what the firmware tries, in the order that bios.bootOrder says and then in VMware's own: floppy, disk,
-// CD, network.
+// boot numbers what the firmware tries after the floppy: what bios.bootOrder says, then disks and CDs. The network has no
+// number unless it is named there, and is tried last.
 func boot(s *qemu.Spec, order string) {
 	wanted := strings.FieldsFunc(strings.ToLower(order), func(r rune) bool { return r == ',' || r == ' ' })
-	for _, kind := range []string{"floppy", "hdd", "cdrom", "ethernet0"} {
+	for _, kind := range []string{"hdd", "cdrom"} {
 		if !slices.Contains(wanted, kind) {
 			wanted = append(wanted, kind)
 		}
 	}
-	next := 1
+	next := 2
 	for _, kind := range wanted {
 		for i := range s.Drives {
 			d := &s.Drives[i]
@@ -106,11 +125,9 @@ func boot(s *qemu.Spec, order string) {
 	}
 }
 
+// kindOf is what bios.bootOrder calls a drive.
 func kindOf(d qemu.Drive) string {
-	switch {
-	case d.Bus == qemu.FloppyBus:
-		return "floppy"
-	case d.CD:
+	if d.CD {
 		return "cdrom"
 	}
 	return "hdd"

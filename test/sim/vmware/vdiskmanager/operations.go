@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/boxkiln/boxkiln/test/sim/vmware/vmdk"
 )
@@ -60,7 +61,7 @@ func shrink(ctx context.Context, o order) error {
 
 // rewrite replaces the disk by what write makes of it.
 func (o order) rewrite(ctx context.Context, write func(to string) error) error {
-	temporary := o.disk + ".new"
+	temporary := strings.TrimSuffix(o.disk, ".vmdk") + ".new.vmdk"
 	if err := write(temporary); err != nil {
 		return errors.Join(err, vmdk.Remove(ctx, temporary))
 	}

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -110,51 +111,53 @@ var operations = map[string]func(context.Context, order) error{
 
 func parse(args []string) (order, error) {
 	o := order{adapter: "lsilogic", kind: -1}
-	for ; len(args) > 0; args = args[1:] {
+	for len(args) > 0 {
 		word := args[0]
+		args = args[1:]
 		if operations[word] != nil {
 			if o.verb != "" {
 				return o, errArgument
 			}
 			o.verb = word
 		}
-		var target *string
-		var value string
-		switch word {
-		case "-r", "-n":
-			target = &o.source
-		case "-a":
-			target = &o.adapter
-		case "-s", "-x", "-t":
-			target = &value
+		var err error
+		switch {
+		case !slices.Contains([]string{"-r", "-n", "-a", "-s", "-x", "-t"}, word):
+			err = o.word(word)
+		case len(args) == 0:
+			err = errArgument
 		default:
-			if operations[word] == nil && word != "-q" {
-				if strings.HasPrefix(word, "-") || o.disk != "" {
-					return o, errArgument
-				}
-				o.disk = word
-			}
-			continue
+			err = o.value(word, args[0])
+			args = args[1:]
 		}
-		if len(args) < 2 {
-			return o, errArgument
-		}
-		args = args[1:]
-		*target = args[0]
-		if err := o.number(word, value); err != nil {
+		if err != nil {
 			return o, err
 		}
 	}
 	return o, o.complete()
 }
 
-// number reads the value of an option that is a number.
-func (o *order) number(word, value string) error {
-	switch word {
+// word takes what has no value: a verb, -q for quiet, or the disk.
+func (o *order) word(word string) error {
+	switch {
+	case operations[word] != nil, word == "-q":
+	case strings.HasPrefix(word, "-"), o.disk != "":
+		return errArgument
+	default:
+		o.disk = word
+	}
+	return nil
+}
+
+// value takes an option with its value.
+func (o *order) value(option, value string) (err error) {
+	switch option {
+	case "-r", "-n":
+		o.source = value
+	case "-a":
+		o.adapter = value
 	case "-s", "-x":
-		size, err := bytesOf(value)
-		o.size = size
-		return err
+		o.size, err = bytesOf(value)
 	case "-t":
 		n, err := strconv.Atoi(value)
 		if err != nil || !vmdk.Kind(n).Valid() {
@@ -162,7 +165,7 @@ func (o *order) number(word, value string) error {
 		}
 		o.kind = vmdk.Kind(n)
 	}
-	return nil
+	return err
 }
 
 var adapters = regexp.MustCompile(`^(ide|buslogic|lsilogic|pvscsi)$`)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -107,4 +108,30 @@ func Adapter(path string) string {
 		return m[1]
 	}
 	return "lsilogic"
+}
+
+var (
+	cidLine    = regexp.MustCompile(`(?m)^CID=([0-9a-fA-F]+)`)
+	parentLine = regexp.MustCompile(`(?m)^parentCID=.*$`)
+	hintLine   = regexp.MustCompile(`(?m)^parentFileNameHint=.*$`)
+)
+
+// Reparent puts a disk on another one, which holds all that was under it.
+func Reparent(path, parent string) error {
+	text, _, err := descriptor(parent)
+	if err != nil {
+		return err
+	}
+	cid := cidLine.FindStringSubmatch(text)
+	if cid == nil {
+		return fmt.Errorf("%s has no CID", parent)
+	}
+	hint := parent
+	if filepath.Dir(path) == filepath.Dir(parent) {
+		hint = filepath.Base(parent)
+	}
+	return edit(path, func(text string) string {
+		text = parentLine.ReplaceAllLiteralString(text, "parentCID="+cid[1])
+		return hintLine.ReplaceAllLiteralString(text, fmt.Sprintf("parentFileNameHint=%q", hint))
+	})
 }

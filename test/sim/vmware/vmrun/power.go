@@ -38,8 +38,11 @@ func start(ctx context.Context, c *call) error {
 	return Error("Unrecognized parameter: " + c.arg(0)) // wording unverified
 }
 
-// patience is how long a guest may take to shut down.
-const patience = 5 * time.Minute
+// patience is how long a guest may take to shut down, pollEvery how often those who wait for a file look again.
+const (
+	patience  = 5 * time.Minute
+	pollEvery = 20 * time.Millisecond
+)
 
 func stop(ctx context.Context, c *call) error {
 	g, err := c.guest(ctx)

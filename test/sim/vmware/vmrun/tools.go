@@ -25,7 +25,7 @@ const toolsKey = "guestinfo.boxkiln-sim.tools"
 // tools is the state of the tools in the machine's guest.
 func (c *call) tools() string {
 	state := os.Getenv(host.EnvTools)
-	if f, err := vmx.Read(c.vmx); err == nil && f.Has(toolsKey) {
+	if f, err := power.Config(c.home, c.vmx); err == nil && f.Has(toolsKey) {
 		state = f.Get(toolsKey)
 	}
 	switch {
@@ -102,7 +102,7 @@ func variable(kind, name string) (string, error) {
 }
 
 func (c *call) variable() (*vmx.File, string, error) {
-	f, err := power.Open(c.vmx)
+	f, err := power.Config(c.home, c.vmx)
 	if err != nil {
 		return nil, "", err
 	}
@@ -126,12 +126,12 @@ func readVariable(_ context.Context, c *call) error {
 	return nil
 }
 
-// writeVariable writes through to the file. On a real host a variable of the guest lasts as long as the machine runs.
+// writeVariable writes what lasts beyond the machine's end. On a real host a variable of the guest does not.
 func writeVariable(_ context.Context, c *call) error {
 	f, key, err := c.variable()
 	if err != nil {
 		return err
 	}
 	f.Set(key, c.arg(2))
-	return f.Write(c.vmx)
+	return power.SetConfig(c.home, c.vmx, f)
 }
