@@ -173,6 +173,11 @@ func follow(ctx context.Context, env *environment, c *client.Client, o *buildOpt
 	if err != nil {
 		return err
 	}
+	for i := range plans {
+		if info.SameUser {
+			plans[i].ReadInPlace()
+		}
+	}
 	records, err := c.Submit(ctx, wire.SubmitRequest{Plans: plans, Parallel: o.parallel})
 	if err != nil {
 		return err

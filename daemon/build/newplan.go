@@ -103,14 +103,24 @@ func (c *planner) all(pos template.Pos, errs []error) {
 func (c *planner) source(src *template.Source, kind SourceKind) {
 	p := c.plan
 	var own struct {
-		DiskImage bool `json:"disk_image"`
+		DiskImage    bool   `json:"disk_image"`
+		ACPIShutdown bool   `json:"acpi_shutdown"`
+		ISOMD5       string `json:"iso_md5"` // what iso_checksum was once called
 	}
 	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Publish, &p.Cache, &own} {
 		c.problem(src.Pos, json.Unmarshal(src.Args, into))
 	}
 	p.DiskImage = own.DiskImage
+	if own.ACPIShutdown { // the power button is what is pressed without a command
+		p.Shutdown.ShutdownCommand = ""
+	}
 	c.problem(src.Pos, maxAge(time.Duration(p.Cache.CacheMaxAge)))
-	c.all(src.Pos, p.Media.Validate())
+	if p.Media.ISOChecksum == "" && p.Media.ISOChecksumURL == "" && own.ISOMD5 != "" {
+		p.Media.ISOChecksum = "md5:" + own.ISOMD5
+	}
+	if !kind.NoMedium || p.Media.ISOURL != "" || len(p.Media.ISOURLs) > 0 {
+		c.all(src.Pos, p.Media.Validate())
+	}
 	c.all(src.Pos, p.CD.Validate())
 	c.all(src.Pos, p.Floppy.Validate())
 	c.all(src.Pos, p.Seed.Validate())
@@ -153,6 +163,13 @@ func (c *planner) communicator(src *template.Source, o PlanOptions) {
 	com := &c.plan.Communicator
 	for _, into := range []any{&com.CommunicatorArgs, &com.SSH, &com.TemporaryKey, &com.Bastion, &com.WinRM} {
 		c.problem(src.Pos, json.Unmarshal(src.Args, into))
+	}
+	var old struct {
+		KeyPath string `json:"ssh_key_path"` // what ssh_private_key_file was once called
+	}
+	c.problem(src.Pos, json.Unmarshal(src.Args, &old))
+	if com.SSH.PrivateKeyFile == "" {
+		com.SSH.PrivateKeyFile = old.KeyPath
 	}
 	com.AgentSocket = o.AgentSocket
 	switch com.Kind() {
@@ -254,6 +271,7 @@ func InputNames(p *Plan, parts Parts) ([]string, error) {
 	add(p.CD.Files...)
 	add(p.Floppy.Files...)
 	add(p.Floppy.Dirs...)
+	add(p.SourceFiles...)
 	add(parts.Communicator.Inputs(p.Communicator)...)
 	var errs []error
 	list := func(inputs func(json.RawMessage) ([]string, error), args json.RawMessage) {

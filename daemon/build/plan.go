@@ -3,6 +3,7 @@ package build
 import (
 	"encoding/json"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -51,7 +52,9 @@ type Plan struct {
 	Post         [][]PostPlan          `json:"post,omitempty" guest:"apart"`
 	Options      Options               `json:"options" guest:"no"`
 	Inputs       []Input               `json:"inputs,omitempty" guest:"apart"`
-	Origin       Origin                `json:"origin,omitzero" guest:"no"`
+	// SourceFiles are the files of Machine.Source on the client's machine, absolute: itself, and what it names. None for a URL.
+	SourceFiles []string `json:"source_files,omitempty" guest:"apart"`
+	Origin      Origin   `json:"origin,omitzero" guest:"no"`
 	// Volatile are the source's arguments whose value differs in every run.
 	Volatile []template.Use `json:"volatile,omitempty" guest:"no"`
 	// Secrets are the values that no log, event or file may show. They are sealed apart from the plan.
@@ -146,6 +149,16 @@ type Input struct {
 	Mode   fs.FileMode `json:"mode" guest:"apart"` // with fs.ModeDir for a directory, which has no digest
 	Size   int64       `json:"size" guest:"no"`
 	Digest string      `json:"digest,omitempty" guest:"apart"` // sha256, hex
+	// InPlace says that the daemon reads the file at Path itself, on the same machine and for the same user.
+	InPlace bool `json:"in_place,omitempty" guest:"no"`
+}
+
+// ReadInPlace has the daemon read the files of an exported machine where they are, instead of being sent them: they are
+// large. It is for a client of the daemon's own user on the same machine.
+func (p *Plan) ReadInPlace() {
+	for i := range p.Inputs {
+		p.Inputs[i].InPlace = slices.Contains(p.SourceFiles, p.Inputs[i].Path)
+	}
 }
 
 // Needs is what a build takes from its host while it runs.

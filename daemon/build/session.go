@@ -29,6 +29,8 @@ type Session struct {
 	Ask     Asker
 
 	Media    iso.File            // fetch-media; zero without media
+	Source   iso.File            // fetch-media: the exported machine to start from; zero without one
+	Fetched  map[string]string   // fetch-media: what the driver asked for, by name
 	Key      KeyPair             // make-key; zero when the template brings its own login
 	Seed     SeedServer          // serve-seed; nil without one
 	Reached  string              // wait-guest: host:port at which the guest answered

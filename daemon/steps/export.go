@@ -21,7 +21,7 @@ func (t *Set) export(ctx context.Context, s *build.Session) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("the output directory: %w", err)
 	}
-	s.Log.Say("Exporting the machine...")
+	s.Log.Say("Exporting the disks...")
 	out := s.Log.Writer()
 	defer out.Close()
 	a, err := s.Machine.Export(ctx, dir, hypervisor.ExportOptions{

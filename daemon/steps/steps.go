@@ -1,6 +1,6 @@
 // Package steps holds the stages of a build, one file each, in the order in which a build runs them: fetch-media,
-// make-key, make-media, serve-seed, create-machine, type-boot, wait-guest, provision, record-packages, shutdown, export,
-// post-process, publish. Each is a function over the build's session; [Set.List] puts together those that a plan needs.
+// make-key, make-media, serve-seed, create-machine, type-boot, wait-guest, upload-tools, provision, record-packages, shutdown,
+// export, post-process, publish. Each is a function over the build's session; [Set.List] puts together those that a plan needs.
 // Steps have no clean-up: what they do outside the process they first write to the ledger.
 package steps
 
@@ -102,6 +102,7 @@ func (t *Set) List(p *build.Plan) ([]build.Step, error) {
 func (t *Set) guestSteps(k *kept, p *build.Plan) []build.Step {
 	list := []build.Step{
 		{Name: "wait-guest", Do: k.waitGuest, Needed: k.machineNeeded},
+		{Name: "upload-tools", Do: t.uploadTools, Needed: uploads, Cached: k.cached(0)},
 		k.freezeStep(0, build.StageInstalled),
 	}
 	for i := range p.Provisioners {

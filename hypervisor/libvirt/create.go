@@ -16,8 +16,8 @@ import (
 
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/disk"
-	"github.com/boxkiln/boxkiln/internal/netx"
 	"github.com/boxkiln/boxkiln/internal/fsx"
+	"github.com/boxkiln/boxkiln/internal/netx"
 )
 
 // Create defines the machine and makes its disks. A machine that exists already with the same tag is completed if a crash

@@ -14,6 +14,7 @@ func init() { // in a function, as the usage lists the table that it is in
 		"closemedium": {do: closeMedium}, "showmediuminfo": {do: showMediumInfo}, "showhdinfo": {do: showMediumInfo},
 		"setextradata": {do: setExtraData}, "getextradata": {do: getExtraData}, "guestproperty": {do: guestProperty, subs: 1},
 		"sharedfolder": {do: sharedFolder, subs: 1}, "hostonlyif": {do: hostOnlyIf, subs: 1}, "dhcpserver": {do: dhcp, subs: 1},
-		"modifynvram": {do: modifyNVRAM, subs: 2},
+		"modifynvram": {do: modifyNVRAM, subs: 2}, "export": {do: exportVM}, "import": {do: importAppliance},
+		"clonevm": {do: cloneVM}, "movevm": {do: moveVM},
 	}
 }

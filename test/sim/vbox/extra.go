@@ -180,10 +180,6 @@ func (s *state) rename(m *machine, name string) error {
 			return err
 		}
 	}
-	for _, x := range s.Media {
-		if rel, err := filepath.Rel(old.Folder, x.Path); err == nil && filepath.IsLocal(rel) {
-			x.Path = filepath.Join(m.Folder, rel)
-		}
-	}
+	s.moved(old.Folder, m.Folder)
 	return nil
 }
