@@ -63,6 +63,12 @@ bench-registry: ## downloads against nginx, catalogs, uploads against dd, and th
 	@$(MAKE) --no-print-directory build
 	@$(GO) run ./test/bench/registry
 
+.PHONY: bench-export
+bench-export: ## all packages of a 4 GiB disk, against qemu-img, tar and gzip one after the other (ROUNDS=n)
+	@test/setup/packages.sh test
+	@$(MAKE) --no-print-directory build
+	@$(GO) run ./test/bench/export -rounds $(or $(ROUNDS),1)
+
 .PHONY: deps
 deps: ## install the Debian packages for building, demo and tests
 	@test/setup/packages.sh test

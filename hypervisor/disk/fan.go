@@ -3,19 +3,21 @@ package disk
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/boxkiln/boxkiln/hypervisor/disk/vmdk"
 	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
@@ -49,19 +51,7 @@ func (f Form) Format() string {
 }
 
 // VMDKOptions are what the descriptor of a VMDK says beside the size of the disk.
-type VMDKOptions struct {
-	// Adapter is what the disk was made for: "ide", "buslogic" or "lsilogic" (also for SAS, SATA, NVMe and PVSCSI, which
-	// the descriptor has no better word for). Default: "lsilogic".
-	Adapter string
-	// HWVersion is VMware's version of the virtual hardware. Default: 19.
-	HWVersion int
-	// UUID identifies the image. A VirtualBox descriptor names it again for the image of a machine. The zero value is
-	// replaced by one that is derived from CID and size, so that equal inputs make equal files.
-	UUID uuid.UUID
-	// CID changes whenever the content does: snapshots name that of the image under them. 0 and 0xffffffff ("none") are
-	// replaced by a fixed one.
-	CID uint32
-}
+type VMDKOptions = vmdk.Options
 
 // Target is an image that Fan writes.
 type Target struct {
@@ -79,7 +69,7 @@ type Target struct {
 type Written struct {
 	Path        string
 	Form        Form
-	VirtualSize int64 // of the guest's disk in bytes; forms that count in larger units round it up
+	VirtualSize int64 // of the guest's disk in bytes
 	Size        int64 // of the file in bytes, holes included; of the descriptor only for FormVMDKSplit
 	// SHA256 is the hex digest of the file, for manifests. Only FormVMDKStream is hashed while it is written; elsewhere it
 	// is empty.
@@ -100,6 +90,8 @@ type FanOptions struct {
 	Parallel int
 	// Volatile leaves it to the caller to make the images durable, if they are to be.
 	Volatile bool
+	// Progress is called with bytes of the guest's disk while the flat copy is made, before any target; it may be nil.
+	Progress func(done, total int64)
 }
 
 // Fan writes one image in several forms, which are all equal to it byte by byte for a guest, and reads its data once: an
@@ -116,6 +108,9 @@ func (t Tool) Fan(ctx context.Context, o FanOptions) ([]Written, error) {
 	}
 	info, err := t.Info(ctx, o.Src, o.SrcFormat)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.checkSize(info.VirtualSize); err != nil {
 		return nil, err
 	}
 	f := fan{Tool: t, FanOptions: o, size: info.VirtualSize, written: make([]Written, len(o.Targets))}
@@ -136,6 +131,9 @@ func (o FanOptions) check() error {
 		if _, known := writers[t.Form]; !known {
 			err = errors.Join(err, fmt.Errorf("convert to %q: the form %q is not known", t.Path, t.Form))
 		}
+		if t.Form.Format() == VMDK && strings.ContainsAny(filepath.Base(t.Path), "\"\n\r") {
+			err = errors.Join(err, fmt.Errorf("convert to %q: a VMDK holds its name, and cannot hold this one", t.Path))
+		}
 		if path := filepath.Clean(t.Path); seen[path] {
 			err = errors.Join(err, fmt.Errorf("convert to %q: it is named twice", t.Path))
 		} else {
@@ -143,6 +141,16 @@ func (o FanOptions) check() error {
 		}
 	}
 	return err
+}
+
+func (o FanOptions) checkSize(size int64) error {
+	const maxVHD = 2040 << 30 // bytes
+	for _, t := range o.Targets {
+		if t.Form == FormVHD && size > maxVHD {
+			return fmt.Errorf("convert %q to VHD: its disk has %d bytes, and a VHD at most %d; use %q", o.Src, size, int64(maxVHD), FormVHDX)
+		}
+	}
+	return nil
 }
 
 // makeAbsolute keeps qemu-img from seeing a protocol in a name such as "json:x".
@@ -170,16 +178,16 @@ type fan struct {
 	written []Written
 }
 
-// writers are in the order in which targets are begun: what keeps a processor busy for longest comes first.
+// writers are in the order in which targets are begun: what keeps the processors busy for longest comes first.
 var writers = map[Form]struct {
 	order int
-	write func(f *fan, ctx context.Context, t Target, dst string) (Written, error)
+	write func(f *fan, ctx context.Context, t Target, dst string) (sha256 string, err error)
 }{
-	FormVMDKStream:      {0, (*fan).qemu},
+	FormVMDKStream:      {0, (*fan).stream},
 	FormQCOW2Compressed: {1, (*fan).qemu},
 	FormQCOW2:           {2, (*fan).qemu},
-	FormVMDK:            {2, (*fan).qemu},
-	FormVMDKSplit:       {2, (*fan).qemu},
+	FormVMDK:            {2, (*fan).vmdk},
+	FormVMDKSplit:       {2, (*fan).vmdk},
 	FormVHD:             {2, (*fan).qemu},
 	FormVHDX:            {2, (*fan).qemu},
 	FormVDI:             {2, (*fan).qemu},
@@ -216,7 +224,8 @@ func (f *fan) unpack(ctx context.Context) (scratch string, err error) {
 		return "", err
 	}
 	flat := Image{filepath.Join(scratch, "flat.raw"), Raw}
-	err = f.Convert(ctx, ConvertOptions{Src: f.Src, SrcFormat: f.SrcFormat, Dst: flat.Path, DstFormat: Raw, AnyOrder: true, Volatile: true})
+	err = f.Convert(ctx, ConvertOptions{Src: f.Src, SrcFormat: f.SrcFormat, Dst: flat.Path, DstFormat: Raw, AnyOrder: true,
+		Volatile: true, Progress: f.Progress})
 	f.flat = flat
 	return scratch, err
 }
@@ -262,11 +271,10 @@ func (f *fan) target(ctx context.Context, i int) error {
 		return fail(err)
 	}
 	defer os.RemoveAll(dir)
-	w, err := writers[t.Form].write(f, ctx, t, filepath.Join(dir, filepath.Base(t.Path)))
-	if err != nil {
+	w := Written{Path: t.Path, Form: t.Form, VirtualSize: f.size}
+	if w.SHA256, err = writers[t.Form].write(f, ctx, t, filepath.Join(dir, filepath.Base(t.Path))); err != nil {
 		return fail(err)
 	}
-	w.Path, w.Form, w.VirtualSize = t.Path, t.Form, cmp.Or(w.VirtualSize, f.size)
 	if w.Extents, err = f.place(dir, t.Path); err != nil {
 		return fail(err)
 	}
@@ -306,24 +314,48 @@ func (f *fan) move(from, to string) error {
 }
 
 // qemu has qemu-img write a target.
-func (f *fan) qemu(ctx context.Context, t Target, dst string) (Written, error) {
+func (f *fan) qemu(ctx context.Context, t Target, dst string) (string, error) {
 	o := ConvertOptions{Src: f.flat.Path, SrcFormat: f.flat.Format, Dst: dst, DstFormat: t.Form.Format(), Progress: t.Progress}
 	switch t.Form {
 	case FormQCOW2Compressed:
 		o.Compress = true
-	case FormVMDK:
-		o.Extra = t.VMDK.switches("monolithicSparse")
-	case FormVMDKSplit:
-		o.Extra = t.VMDK.switches("twoGbMaxExtentSparse")
-	case FormVMDKStream:
-		o.Extra = t.VMDK.switches("streamOptimized")
+	case FormRaw:
+		o.AnyOrder = true // nobody can tell
+	case FormVHD:
+		o.Extra = []string{"-o", "force_size=on"} // otherwise the disk grows to a whole number of cylinders
 	}
-	return Written{}, f.convert(ctx, o)
+	return "", f.convert(ctx, o)
 }
 
-func (o VMDKOptions) switches(subformat string) []string {
-	return []string{"-o", strings.Join([]string{"subformat=" + subformat, "adapter_type=" + cmp.Or(o.Adapter, "lsilogic"),
-		"hwversion=" + strconv.Itoa(cmp.Or(o.HWVersion, 19))}, ",")}
+// vmdk has qemu-img write a target, and writes the descriptor anew: qemu-img's has a random CID and no UUID.
+func (f *fan) vmdk(ctx context.Context, t Target, dst string) (string, error) {
+	subformat := map[Form]string{FormVMDK: "monolithicSparse", FormVMDKSplit: "twoGbMaxExtentSparse"}[t.Form]
+	o := t.VMDK.WithDefaults(f.size)
+	err := f.convert(ctx, ConvertOptions{
+		Src: f.flat.Path, SrcFormat: f.flat.Format, Dst: dst, DstFormat: VMDK, Progress: t.Progress,
+		Extra: []string{"-o", fmt.Sprintf("subformat=%s,adapter_type=%s,hwversion=%d", subformat, o.Adapter, o.HWVersion)},
+	})
+	if err != nil {
+		return "", err
+	}
+	return "", vmdk.Identify(dst, o)
+}
+
+// stream writes a target that is read from front to back.
+func (f *fan) stream(ctx context.Context, t Target, dst string) (string, error) {
+	src, err := os.Open(f.flat.Path)
+	if err != nil {
+		return "", err
+	}
+	defer src.Close()
+	file, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.New()
+	err = vmdk.WriteStream(ctx, io.MultiWriter(fsx.EagerAt(file, 0), sum), src,
+		vmdk.StreamOptions{Options: t.VMDK, Size: f.size, Parallel: f.Parallel, Progress: t.Progress})
+	return hex.EncodeToString(sum.Sum(nil)), errors.Join(err, file.Close())
 }
 
 // undo removes what was placed.

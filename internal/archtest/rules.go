@@ -21,7 +21,7 @@ const (
 
 // formats know how bytes are laid out, and no hypervisor.
 func formats() []string {
-	return []string{"hypervisor/bootcmd", "hypervisor/disk", paper, "hypervisor/ovf", "hypervisor/vmx"}
+	return []string{"hypervisor/bootcmd", "hypervisor/disk", "hypervisor/disk/vmdk", paper, "hypervisor/ovf", "hypervisor/vmx"}
 }
 
 func list(parts ...[]string) []string {
@@ -44,6 +44,7 @@ func rules() []Rule {
 		{[]string{"iso/..."}, []string{inside, "iso/..."}, "media are made of media and bytes"},
 		{[]string{"template/..."}, []string{inside, "template/..."}, "a template is pure"},
 		{[]string{"hypervisor/ovf", "hypervisor/vmx"}, []string{inside, machine, paper}, "a descriptor's format knows the port and the machine on paper"},
+		{[]string{"hypervisor/disk"}, []string{inside, machine, "hypervisor/disk/vmdk"}, "disks know the formats that they write themselves"},
 		{formats(), []string{inside, machine}, "a format knows the port at most"},
 		{[]string{"hypervisor/hypervisortest"}, []string{inside, machine}, "the suite knows no driver"},
 		{[]string{"hypervisor/..."}, list([]string{inside, machine}, formats()), "drivers never import each other"},
