@@ -127,6 +127,7 @@ func (b *Builds) check(p *build.Plan, who auth.Principal) error {
 			return wire.Errorf(wire.CodeForbidden, "%s: %q is to be read in place, which is for the daemon's own user", p.Label, in.Path)
 		}
 	}
+	p.Options.Founds = who.Scope.Permits(auth.Admin)
 	if err := b.queue.Budget().Admit(p.Needs()); err != nil {
 		return wire.Errorf(wire.CodeOverBudget, "%s: %w", p.Label, err)
 	}

@@ -58,13 +58,14 @@ func (s shownBuilds) List(ctx context.Context, q web.Query) ([]web.Build, int, e
 }
 
 func (s shownBuilds) page(ctx context.Context, q web.Query) ([]build.Record, int, error) {
-	if q.State == "" && q.Box == "" && q.Text == "" {
-		return s.builds.store.Page(ctx, q.Limit, q.Offset)
-	}
-	f := store.Filter{Box: q.Box, Limit: searched}
+	f := store.Filter{Box: q.Box, Hidden: q.Hidden, Limit: q.Limit}
 	if q.State != "" {
 		f.States = []build.State{q.State}
 	}
+	if q.Text == "" {
+		return s.builds.store.Page(ctx, f, q.Offset)
+	}
+	f.Limit = searched
 	records, err := s.builds.store.List(ctx, f)
 	var found []build.Record
 	for _, r := range records {
@@ -78,6 +79,12 @@ func (s shownBuilds) page(ctx context.Context, q web.Query) ([]build.Record, int
 
 func has(r build.Record, text string) bool {
 	return strings.Contains(strings.ToLower(r.Label+"\n"+r.Template+"\n"+string(r.ID)), text)
+}
+
+// Box implements web.Builds.
+func (s shownBuilds) Box(ctx context.Context, id string) (string, error) {
+	r, err := s.builds.store.Get(ctx, build.ID(id))
+	return r.Box, shown(err)
 }
 
 // Build implements web.Builds.

@@ -91,6 +91,8 @@ func TestPagesFilterBuilds(t *testing.T) {
 		"label":        {web.Query{Text: "ALMA", Limit: 10}, "libvirt.Alma", 1},
 		"template":     {web.Query{Text: "rhel", Limit: 10}, "libvirt.Alma", 1},
 		"page of text": {web.Query{Text: "libvirt", Limit: 2, Offset: 2}, "libvirt.Alma", 3},
+		"hidden":       {web.Query{Hidden: []string{"lab/x", "Ops/Debian"}, Limit: 10}, "libvirt.rocky libvirt.Alma", 2},
+		"hidden text":  {web.Query{Hidden: []string{"ops/debian"}, Text: "debian", Limit: 10}, "", 0},
 		"beyond":       {web.Query{Text: "libvirt", Limit: 2, Offset: 20}, "", 3},
 		"nothing":      {web.Query{Text: "suse", Limit: 10}, "", 0},
 	} {

@@ -12,6 +12,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/auth"
 	"github.com/boxkiln/boxkiln/internal/layout"
 	"github.com/boxkiln/boxkiln/internal/redact"
 )
@@ -63,7 +64,16 @@ func (b *Builds) attempt(ctx context.Context, id build.ID, attempt int) build.Re
 		return fail(err)
 	}
 	defer b.showSession(s)()
-	return b.engine.Run(ctx, s, append(steps, handOver(out)))
+	return b.engine.Run(auth.WithPrincipal(ctx, author(id, plan)), s, append(steps, handOver(out)))
+}
+
+// author is who changes the registry when a build does, long after whoever submitted it has gone.
+func author(id build.ID, p *build.Plan) auth.Principal {
+	who := auth.Principal{Name: "build " + string(id), Scope: auth.Write, Local: true}
+	if p.Options.Founds {
+		who.Scope = auth.Admin
+	}
+	return who
 }
 
 // reap removes what an attempt holds that never came to its first step.

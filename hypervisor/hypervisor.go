@@ -261,15 +261,9 @@ type File struct {
 	Size        int64  `json:"size"`
 	VirtualSize int64  `json:"virtual_size,omitempty"` // of a disk, bytes
 	SHA256      string `json:"sha256,omitempty"`
-	// Box is what the packer knows of a box that it made, whose SHA256 it told too: true of those bytes and no others.
-	Box *Box `json:"box,omitempty"`
-}
-
-// Box describes a Vagrant box.
-type Box struct {
-	Provider     string `json:"provider"`
-	Architecture string `json:"architecture,omitempty"`
-	Unpacked     int64  `json:"unpacked"` // bytes of its entries
+	// Box is what the packer knows of a box that it made, for whoever publishes it: the summary of package boxfile, which
+	// names the bytes that it is about. It is carried as JSON, because what is in a box is no matter of a hypervisor.
+	Box json.RawMessage `json:"box,omitempty"`
 }
 
 // Name is the file as its user knows it: Dest, or else Path.

@@ -82,6 +82,17 @@ func summary(b boxregistry.Box) boxregistry.Summary {
 	return s
 }
 
+func (f *fakeBoxes) Hidden(_ context.Context, seen boxregistry.Sight) (names []boxregistry.Name, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, b := range f.boxes {
+		if b.Private && !seen.All && !slices.Contains(seen.Orgs, strings.ToLower(b.Name.Org())) {
+			names = append(names, b.Name)
+		}
+	}
+	return names, f.err
+}
+
 func (f *fakeBoxes) Facets(ctx context.Context, seen boxregistry.Sight) (boxregistry.Facets, error) {
 	list, _, err := f.List(ctx, boxregistry.ListQuery{Seen: seen, Limit: 1000})
 	var out boxregistry.Facets

@@ -115,6 +115,29 @@ func TestPackagesPage(t *testing.T) {
 	says(t, page("?file=libvirt/amd64&from=20261120.1.0"), "It is not known what is installed in libvirt/arm64 of 20261120.1.0") // itself is no news
 }
 
+// A build of a private box is there for those who see the box: what it prints tells what is inside.
+func TestBuildsOfPrivateBoxes(t *testing.T) {
+	t.Parallel()
+	boxes, builds := samples()
+	builds.alter("b7", func(x *Build) { x.Box = "Ops/Payroll" }) // as its template has it
+	b := setup(t, boxes, builds)
+	for _, path := range []string{"/builds/b7", "/builds/b7/log", "/builds/b7/status", "/builds/b7/events", "/builds/b7/screen", "/builds/b7/screen.png", "/builds/b7/serial"} {
+		if w := b.get(path); w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), "ayroll") {
+			t.Errorf("%s by a guest: %d", path, w.Code)
+		}
+	}
+	reader := b.login("bxk_read")
+	says(t, b.getAs("/builds/b7", reader), "Ops/Payroll")
+	for _, path := range []string{"/builds", "/", "/builds?q=debian", "/builds?box=Ops/Payroll"} {
+		if page := b.page(path); strings.Contains(page, "/builds/b7") {
+			t.Errorf("%s tells a guest of the build", path)
+		}
+		if !strings.Contains(b.getAs(path, reader), "/builds/b7") {
+			t.Errorf("%s does not tell a reader of the build", path)
+		}
+	}
+}
+
 // A private box is there for its members, and for nobody else in any way that tells it from one that is not.
 func TestPrivateBoxes(t *testing.T) {
 	t.Parallel()

@@ -20,6 +20,8 @@ type Boxes interface {
 	Box(ctx context.Context, name boxregistry.Name) (boxregistry.Box, error)
 	// Downloads is who fetched files of a version, last one first, or boxregistry.ErrNotFound.
 	Downloads(ctx context.Context, name boxregistry.Name, v boxregistry.Version) ([]boxregistry.Download, error)
+	// Hidden is the private boxes that somebody does not see, deleted ones too.
+	Hidden(ctx context.Context, seen boxregistry.Sight) ([]boxregistry.Name, error)
 	// Trash is the deleted boxes, without their versions, last one first.
 	Trash(ctx context.Context) ([]boxregistry.Box, error)
 }

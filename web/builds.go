@@ -55,7 +55,12 @@ func (f filterView) link(page int) string {
 
 func (s *Site) buildList(c *gin.Context) {
 	number, f := pageNumber(c), readFilter(c)
-	builds, total, err := s.Builds.List(c.Request.Context(), Query{State: build.State(f.State), Box: f.Box, Text: f.Text,
+	hidden, err := s.hidden(c)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	builds, total, err := s.Builds.List(c.Request.Context(), Query{State: build.State(f.State), Box: f.Box, Text: f.Text, Hidden: hidden,
 		Limit: buildsPerPage, Offset: (number - 1) * buildsPerPage})
 	if err != nil {
 		s.fail(c, err)

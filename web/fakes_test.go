@@ -34,12 +34,17 @@ func (f *fakeBuilds) List(_ context.Context, q Query) ([]Build, int, error) {
 	defer f.mu.Unlock()
 	var found []Build
 	for _, b := range f.builds {
-		if (q.State == "" || b.State == q.State) && (q.Box == "" || b.Box == q.Box) && strings.Contains(b.Source+b.Template, q.Text) {
+		if (q.State == "" || b.State == q.State) && (q.Box == "" || b.Box == q.Box) && strings.Contains(b.Source+b.Template, q.Text) && !slices.Contains(q.Hidden, strings.ToLower(b.Box)) {
 			found = append(found, b)
 		}
 	}
 	first := min(q.Offset, len(found))
 	return found[first:min(first+q.Limit, len(found))], len(found), f.err
+}
+
+func (f *fakeBuilds) Box(ctx context.Context, id string) (string, error) {
+	b, err := f.Build(ctx, id)
+	return b.Box, err
 }
 
 func (f *fakeBuilds) Build(_ context.Context, id string) (Build, error) {
@@ -307,6 +312,7 @@ func (f *fakeWindow) allTyped() string {
 type fakeTokens struct {
 	mu    sync.Mutex
 	known map[string]auth.Principal
+	life  time.Duration // of the last one that was made
 	err   error
 }
 
@@ -329,9 +335,10 @@ func (f *fakeTokens) Check(_ context.Context, token string) (auth.Principal, err
 }
 
 // Login knows one user, Ada.
-func (f *fakeTokens) Login(_ context.Context, user, password, description string) (string, error) {
+func (f *fakeTokens) Login(_ context.Context, user, password, description string, life time.Duration) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.life = life
 	if f.err != nil || user != "ada" || password != "correct horse" {
 		return "", cmp.Or(f.err, auth.ErrRefused)
 	}

@@ -124,7 +124,11 @@ func (s *Site) newHomeView(c *gin.Context) (homeView, error) {
 	f.Facets.Orgs = with(f.Facets.Orgs, f.Org)
 	f.Facets.Providers = with(f.Facets.Providers, f.Provider)
 	f.Facets.Architectures = with(f.Facets.Architectures, f.Architecture)
-	builds, _, err := s.Builds.List(ctx, Query{Limit: recentBuilds})
+	hidden, err := s.hidden(c)
+	if err != nil {
+		return homeView{}, err
+	}
+	builds, _, err := s.Builds.List(ctx, Query{Hidden: hidden, Limit: recentBuilds})
 	return homeView{Filter: f, Total: total, Boxes: boxes, Pager: newPager(number, total, boxesPerPage, f.link),
 		Builds: s.buildViews(builds, s.visitor(c)), May: writesSomewhere(s.who(c))}, err
 }

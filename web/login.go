@@ -70,7 +70,9 @@ func (s *Site) open(r *http.Request) (session, error) {
 		_, err := s.Tokens.Check(r.Context(), token)
 		return session{token: token}, err
 	}
-	token, err := s.Tokens.Login(r.Context(), user, secret, "web")
+	// Nobody but the session has the token. One that outlived it, because the daemon restarted or the browser was closed and
+	// nobody logged out, would be of use only to a thief.
+	token, err := s.Tokens.Login(r.Context(), user, secret, "web", sessionLife)
 	if err != nil {
 		return session{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -57,6 +58,31 @@ func (s *Site) findBox(c *gin.Context) (shownBox, error) {
 		shown.Releases = slices.DeleteFunc(slices.Clone(b.Releases), hiddenFromUsers)
 	}
 	return shown, nil
+}
+
+// hidden is the names of the boxes that the visitor may not know of.
+func (s *Site) hidden(c *gin.Context) ([]string, error) {
+	names, err := s.Boxes.Hidden(s.asking(c), sight(s.who(c)))
+	texts := make([]string, len(names))
+	for i, n := range names {
+		texts[i] = n.String()
+	}
+	return texts, err
+}
+
+// shownBuild lets only those see a build who see the box that it makes: what it prints tells what is inside.
+func (s *Site) shownBuild(c *gin.Context) {
+	box, err := s.Builds.Box(c.Request.Context(), c.Param("id"))
+	if err == nil && box != "" {
+		var hidden []string
+		hidden, err = s.hidden(c)
+		if slices.ContainsFunc(hidden, func(name string) bool { return strings.EqualFold(name, box) }) {
+			err = ErrNotFound
+		}
+	}
+	if err != nil {
+		s.fail(c, err)
+	}
 }
 
 func hiddenFromUsers(r boxregistry.Release) bool {

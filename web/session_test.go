@@ -91,6 +91,9 @@ func TestLoginByPassword(t *testing.T) {
 	if page := b.getAs("/builds/b7", cookie); !strings.Contains(page, "ada") || !strings.Contains(page, "/builds/b7/cancel") {
 		t.Error("the session shows no name, or no buttons")
 	}
+	if b.tokens.life != sessionLife {
+		t.Errorf("the session's token lives for %v", b.tokens.life)
+	}
 	if w := b.post("/logout", nil, cookie); w.Code != http.StatusSeeOther {
 		t.Errorf("logout: %d", w.Code)
 	}

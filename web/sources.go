@@ -42,6 +42,8 @@ type Sources struct {
 type Builds interface {
 	// List returns builds, newest first, without timeline and question, and how many there are without the limit.
 	List(ctx context.Context, q Query) ([]Build, int, error)
+	// Box is the name of the box that a build publishes into, as its template has it; empty for none. Or ErrNotFound.
+	Box(ctx context.Context, id string) (string, error)
 	// Build returns one build, or ErrNotFound.
 	Build(ctx context.Context, id string) (Build, error)
 	// Read calls fn for each event that the build's log holds from offset on, in bytes; a negative offset counts from
@@ -85,8 +87,8 @@ type Control interface {
 type Tokens interface {
 	// Check returns auth.ErrRefused for a token that is unknown, expired or revoked.
 	Check(ctx context.Context, token string) (auth.Principal, error)
-	// Login makes a token for a user's password. It returns auth.ErrRefused when that is not the password.
-	Login(ctx context.Context, user, password, description string) (string, error)
+	// Login makes a token for a user's password, which lasts for life. It returns auth.ErrRefused when that is not the password.
+	Login(ctx context.Context, user, password, description string, life time.Duration) (string, error)
 	// Logout ends the token of a number.
 	Logout(ctx context.Context, token int64) error
 }
@@ -96,7 +98,9 @@ type Query struct {
 	State build.State
 	Box   string // whole name
 	Text  string // part of the label, template or id, whatever its case
-	Limit int
+	// Hidden are boxes whose builds are not for whoever asks, in any case.
+	Hidden []string
+	Limit  int
 	// Offset is how many builds come before.
 	Offset int
 }

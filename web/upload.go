@@ -14,6 +14,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
+	"github.com/boxkiln/boxkiln/internal/netx"
 )
 
 // uploadView is the form that takes a box file.
@@ -106,6 +107,7 @@ func (s *Site) receive(c *gin.Context) (v uploadView, next string, err error) {
 		return v, "", err
 	}
 	name := box.Name
+	c.Request.Body = netx.Impatient(c.Writer, c.Request.Body)
 	v, file, err := readUpload(c.Request)
 	if err != nil {
 		return v, "", err
@@ -125,7 +127,7 @@ func (s *Site) receive(c *gin.Context) (v uploadView, next string, err error) {
 		return v, "", &Refusal{http.StatusBadRequest, "Choose a box file."}
 	}
 	_, err = s.Uploader.Upload(s.asking(c), p, v.size, file)
-	if errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, boxfile.ErrInvalid) {
+	if errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, boxfile.ErrInvalid) || errors.Is(err, netx.ErrSilent) {
 		err = &Refusal{http.StatusBadRequest, "The file was cut off on its way."}
 	}
 	if err != nil || v.Release == "" {

@@ -39,6 +39,9 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// compressionGzip is how Summary calls the compression that Write uses.
+const compressionGzip = "gzip"
+
 // decompress returns the archive inside, told by the first bytes: what libarchive and so Vagrant reads.
 func decompress(src io.Reader, window int64) (io.ReadCloser, string, error) {
 	const ustar, header = 257, 512
@@ -51,7 +54,7 @@ func decompress(src io.Reader, window int64) (io.ReadCloser, string, error) {
 	switch {
 	case strings.HasPrefix(start, "\x1f\x8b"):
 		z, err := gzip.NewReader(r)
-		return z, "gzip", err
+		return z, compressionGzip, err
 	case strings.HasPrefix(start, "\x28\xb5\x2f\xfd"):
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(uint64(window)))
 		if err != nil {

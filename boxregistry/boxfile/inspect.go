@@ -59,7 +59,7 @@ type Entry struct {
 	Size int64  `json:"size"` // bytes when unpacked
 }
 
-// Summary is what Inspect learned about a box.
+// Summary is what is known of a box: Inspect learned it of its bytes, or Write made them so. Both say the same of the same bytes.
 type Summary struct {
 	Metadata    Metadata          `json:"metadata"`
 	Compression string            `json:"compression"` // gzip, zstd, xz, bzip2 or none
@@ -83,9 +83,8 @@ func Inspect(ctx context.Context, r io.Reader, l Limits) (Summary, error) {
 }
 
 func inspectSource(src *source, l Limits, sum func() string) (Summary, error) {
-	l = l.withDefaults()
-	in := inspector{limits: l, src: src, budget: textBudget, seen: map[string]bool{}, texts: map[string][]byte{}, heads: map[string][]byte{}}
-	err := in.read()
+	in := newInspector(l)
+	err := in.read(src)
 	if src.err != nil { // a broken connection looks like a broken archive from above
 		return in.sum, src.err
 	}
@@ -107,9 +106,9 @@ func InspectHashed(ctx context.Context, r io.Reader, l Limits, sha256 string) (S
 // textBudget bounds what all text entries together may take in memory.
 const textBudget = 16 << 20
 
+// inspector learns of a box entry by entry, whether they are read or written, and judges the whole.
 type inspector struct {
 	limits  Limits
-	src     *source
 	sum     Summary
 	budget  int64
 	entries int
@@ -118,14 +117,18 @@ type inspector struct {
 	heads   map[string][]byte // first bytes of the others
 }
 
-func (in *inspector) read() error {
-	plain, compression, err := decompress(in.src, in.limits.Window)
+func newInspector(l Limits) *inspector {
+	return &inspector{limits: l.withDefaults(), budget: textBudget, seen: map[string]bool{}, texts: map[string][]byte{}, heads: map[string][]byte{}}
+}
+
+func (in *inspector) read(src *source) error {
+	plain, compression, err := decompress(src, in.limits.Window)
 	if err != nil {
 		return err
 	}
 	defer plain.Close()
 	in.sum.Compression = compression
-	m := &meter{r: plain, src: in.src, limits: in.limits}
+	m := &meter{r: plain, src: src, limits: in.limits}
 	archive := tar.NewReader(m)
 	for {
 		h, err := archive.Next()
@@ -142,7 +145,7 @@ func (in *inspector) read() error {
 	if _, err := io.Copy(io.Discard, m); err != nil { // the compressor's check sum is at the end
 		return m.blame(fmt.Errorf("the end of the archive cannot be read: %w", err))
 	}
-	_, err = io.Copy(io.Discard, in.src)
+	_, err = io.Copy(io.Discard, src)
 	return err
 }
 

@@ -69,26 +69,59 @@ func inspect(box []byte) (Summary, error) {
 	return Inspect(context.Background(), bytes.NewReader(box), Limits{})
 }
 
-func TestInspectWhatWriteMakes(t *testing.T) {
+// TestWriteKnowsWhatInspectFinds: what a box holds is known without reading it again, for every form of box.
+func TestWriteKnowsWhatInspectFinds(t *testing.T) {
 	t.Parallel()
-	var b bytes.Buffer
-	c := libvirtBox(t)
-	res, err := Write(t.Context(), &b, c, Options{})
-	if err != nil {
-		t.Fatal(err)
+	text := func(s string) string { return writeFile(t, []byte(s)) }
+	image := writeFile(t, qcow2(2<<30+1, 5<<20+123))
+	vmdk := writeFile(t, append([]byte("KDMV\x01\x00\x00\x00\x03\x00\x00\x00\x00\x00\xa0\x00"), make([]byte, 4096)...))
+	for name, c := range map[string]Contents{
+		"one disk":                          libvirtBox(t),
+		"stranger's provider, nothing else": {Metadata: Metadata{Provider: "other"}},
+		"larger than its disk":              {Metadata: Metadata{Provider: Libvirt, Format: "qcow2", VirtualSize: 20}, Files: []File{{"box.img", image}}},
+		"several disks, variables, includes": {
+			Metadata: Metadata{Provider: Libvirt, Architecture: "arm64", NVRAM: "efivars.fd",
+				Disks: []MetadataDisk{{Path: "box_0.img", Format: "qcow2"}, {Path: "box_1.img", Name: "data"}}},
+			Info: map[string]string{"author": "me", "home": "<here>"},
+			Files: []File{{"box_0.img", image}, {"box_1.img", writeFile(t, qcow2(1<<30, 600))}, {"efivars.fd", text("vars")},
+				{"README.md", text("")}, {strings.Repeat("long/", 40) + "name", text("x")}},
+		},
+		"VirtualBox": {Metadata: Metadata{Provider: VirtualBox}, Files: []File{{"box.ovf", text(ovfOf("disk.vmdk", 5<<30))}, {"disk.vmdk", vmdk}}},
+		"VMware": {Metadata: Metadata{Provider: VMwareDesktop, Architecture: "amd64", VMXFile: "m.vmx"}, Vagrantfile: "# v\n",
+			Files: []File{{"m.vmx", text("scsi0:0.fileName = \"disk.vmdk\"\n")}, {"disk.vmdk", vmdk}}},
+	} {
+		var b bytes.Buffer
+		res, err := Write(t.Context(), &b, c, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		sum, err := Inspect(t.Context(), iotest.HalfReader(&b), Limits{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(sum, res); diff != "" {
+			t.Errorf("%s: inspected and written: %s", name, diff)
+		}
+		if sum.Vagrantfile != c.Vagrantfile || cmp.Diff(c.Metadata, sum.Metadata) != "" || cmp.Diff(c.Info, sum.Info) != "" {
+			t.Errorf("%s: %+v went in, %+v came out", name, c, sum)
+		}
 	}
-	sum, err := Inspect(t.Context(), iotest.HalfReader(&b), Limits{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if sum.SHA256 != res.SHA256 || sum.Size != res.Size || sum.Unpacked != res.Unpacked || sum.VirtualSize != 2<<30+1 {
-		t.Errorf("inspected %+v, written %+v", sum, res)
-	}
-	if diff := cmp.Diff(c.Metadata, sum.Metadata); diff != "" {
-		t.Error(diff)
-	}
-	if sum.Vagrantfile != c.Vagrantfile || sum.Info["author"] != "me" || len(sum.Files) != 5 || len(sum.Warnings) != 0 || sum.Compression != "gzip" {
-		t.Errorf("summary %+v", sum)
+}
+
+func TestWriteRefusesWhatInspectRefuses(t *testing.T) {
+	t.Parallel()
+	raw := writeFile(t, make([]byte, 4096))
+	for name, c := range map[string]Contents{
+		"a disk that is not one": {Metadata: Metadata{Provider: Libvirt, Format: "qcow2", VirtualSize: 1}, Files: []File{{"box.img", raw}}},
+		"no disk":                {Metadata: Metadata{Provider: Libvirt, Format: "qcow2", VirtualSize: 1}},
+		"no box.ovf":             {Metadata: Metadata{Provider: VirtualBox}, Files: []File{{"other.ovf", raw}}},
+		"a huge Vagrantfile":     {Metadata: Metadata{Provider: "other"}, Vagrantfile: strings.Repeat("#", int(defaultLimits.Metadata)+1)},
+	} {
+		var b bytes.Buffer
+		if _, err := Write(t.Context(), &b, c, Options{}); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"path"
 	"slices"
@@ -25,6 +26,11 @@ func (in *inspector) checkFiles(m Metadata) error {
 		return in.checkVMware(m)
 	}
 	return nil
+}
+
+// addDisk adds to the virtual size; a stranger's disks may claim more than a number of bytes can hold.
+func (in *inspector) addDisk(size int64) {
+	in.sum.VirtualSize += min(size, math.MaxInt64-in.sum.VirtualSize)
 }
 
 func (in *inspector) has(name string) bool { return in.seen[name] }
@@ -67,7 +73,7 @@ func (in *inspector) checkLibvirtDisks(disks []MetadataDisk) error {
 			errs = append(errs, fmt.Errorf("disks[%d]: %w", i, err))
 			continue
 		}
-		in.sum.VirtualSize += size
+		in.addDisk(size)
 	}
 	return errors.Join(errs...)
 }
@@ -118,7 +124,7 @@ func (in *inspector) checkVirtualBox() error {
 	}
 	for _, d := range envelope.Disks {
 		if d.Units == "" || d.Units == "byte" { // VirtualBox writes bytes
-			in.sum.VirtualSize += max(0, d.Capacity)
+			in.addDisk(max(0, d.Capacity))
 		}
 	}
 	if len(envelope.Files) == 0 {
@@ -150,6 +156,7 @@ func (in *inspector) checkVMware(m Metadata) error {
 		if !in.has(d) {
 			errs = append(errs, fmt.Errorf("%s refers to the disk %q, which is missing", name, d))
 		}
+		in.addDisk(disk.SparseVMDKSize(in.heads[d]))
 	}
 	return errors.Join(errs...)
 }

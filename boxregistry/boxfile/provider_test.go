@@ -4,12 +4,20 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"strings"
 	"testing"
 )
 
 func crcOf(b []byte) []byte { return binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(b)) }
+
+// ovfOf describes a machine with one disk of so many bytes.
+func ovfOf(href string, capacity int64) string {
+	return fmt.Sprintf(`<?xml version="1.0"?><Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
+<References><File ovf:href=%q ovf:id="f1"/></References>
+<DiskSection><Disk ovf:capacity="%d" ovf:diskId="d1"/></DiskSection></Envelope>`, href, capacity)
+}
 
 func TestProviderChecks(t *testing.T) {
 	t.Parallel()
@@ -19,9 +27,8 @@ func TestProviderChecks(t *testing.T) {
 	external := []byte(image)
 	external[79] = 4
 	const v1 = `{"provider":"libvirt","architecture":"amd64","format":"qcow2","virtual_size":2}`
-	const ovf = `<?xml version="1.0"?><Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
-<References><File ovf:href="my%20disk.vmdk" ovf:id="f1"/></References>
-<DiskSection><Disk ovf:capacity="5368709120" ovf:diskId="d1"/></DiskSection></Envelope>`
+	ovf := ovfOf("my%20disk.vmdk", 5<<30)
+	const sparse = "KDMV\x01\x00\x00\x00\x03\x00\x00\x00\x00\x00\xa0\x00\x00\x00\x00\x00" // 0xa00000 sectors
 	const vmx = "scsi0:0.present = \"TRUE\"\r\nscsi0:0.fileName = \"disk.vmdk\"\r\nide1:0.fileName = \"auto detect\"\n"
 	vb, vw := file(MetadataName, `{"provider":"virtualbox"}`), file(MetadataName, `{"provider":"vmware_desktop"}`)
 	for name, c := range map[string]struct {
@@ -49,6 +56,7 @@ func TestProviderChecks(t *testing.T) {
 		"vbox no ovf":  {[]entry{vb, file("other.ovf", ovf)}, "box.ovf", 0},
 		"vbox bad ovf": {[]entry{vb, file("box.ovf", "<Envelope>")}, "cannot be read", 0},
 		"vmware":       {[]entry{vw, file("x.vmx", vmx), file("disk.vmdk", "x")}, "", 0},
+		"vmware size":  {[]entry{vw, file("x.vmx", vmx), file("disk.vmdk", sparse)}, "", 5 << 30},
 		"vmware disk":  {[]entry{vw, file("x.vmx", vmx)}, "disk.vmdk", 0},
 		"vmware none":  {[]entry{vw, file("disk.vmdk", "x")}, "no *.vmx", 0},
 		"vmware named": {[]entry{file(MetadataName, `{"provider":"vmware_desktop","vmx_file":"y.vmx"}`), file("x.vmx", vmx)}, "y.vmx", 0},

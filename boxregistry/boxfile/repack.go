@@ -1,11 +1,7 @@
 package boxfile
 
 import (
-	"archive/tar"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -18,37 +14,24 @@ import (
 var homeFiles = map[string]bool{"box_update_check": true, "master_id": true, "master_id.lock": true}
 
 // Repack writes a box from a folder that holds the contents of one, as Vagrant keeps it after it was added. metadata.json
-// and all other files go in as they are, whatever they say; the bytes depend on nothing but them and the level, so that the
-// same folder is the same box each time. It is not the file that was once unpacked: that had another compressor. Errors
-// wrap ErrInvalid when the folder is no box.
-func Repack(ctx context.Context, w io.Writer, dir string, o Options) (Result, error) {
+// and all other files go in as they are; the bytes depend on nothing but them and the level, so that the same folder is the
+// same box each time. It is not the file that was once unpacked: that had another compressor. Errors wrap ErrInvalid when
+// the folder is no box, or not a good one.
+func Repack(ctx context.Context, w io.Writer, dir string, o Options) (Summary, error) {
 	files, err := contents(dir)
 	if err != nil {
-		return Result{}, err
+		return Summary{}, err
 	}
-	sum := &digest{w: w, hash: sha256.New()}
-	z, err := newCompressor(sum, o)
-	if err != nil {
-		return Result{}, err
-	}
-	b := boxWriter{ctx: ctx, tar: tar.NewWriter(z), buf: make([]byte, blockSize), progress: o.Progress}
-	err = b.measure(files)
-	for _, f := range files {
-		if err == nil {
-			err = b.file(f)
+	out, err := writeBox(ctx, w, o, func(b *boxWriter) error {
+		if err := b.measure(files); err != nil {
+			return err
 		}
+		return b.files(files)
+	})
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%q: %w", dir, err)
 	}
-	if err == nil {
-		err = b.tar.Close()
-	}
-	err = errors.Join(err, z.Close()) // always, because it ends goroutines
-	if ctx.Err() != nil {
-		return Result{}, context.Cause(ctx)
-	}
-	if err = errors.Join(sum.err, err); err != nil {
-		return Result{}, fmt.Errorf("pack %q: %w", dir, err)
-	}
-	return Result{SHA256: hex.EncodeToString(sum.hash.Sum(nil)), Size: sum.size, Unpacked: b.unpacked}, nil
+	return out, err
 }
 
 // contents lists the files of an unpacked box, metadata.json and the other small ones first.

@@ -2,6 +2,7 @@ package boxfile
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -54,44 +55,47 @@ type Options struct {
 	Progress func(done, total int64)
 }
 
-// Result describes a box that was written.
-type Result struct {
-	SHA256   string // hex, of the box file
-	Size     int64  // bytes of the box file
-	Unpacked int64  // bytes of its entries
-}
-
 // epoch is the time on all entries, so that equal contents make equal boxes. Vagrant unpacks without times; GNU tar
 // warns about 1970.
 var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Write writes a box to w. It stops soon after ctx ends, and then returns its cause. What is in w after an error is no
-// box.
-func Write(ctx context.Context, w io.Writer, c Contents, o Options) (Result, error) {
+// Write writes a box to w and says of it what Inspect would say: nobody has to read it again. What Inspect would refuse is
+// refused, with an error that wraps ErrInvalid. It stops soon after ctx ends, and then returns its cause. What is in w
+// after an error is no box.
+func Write(ctx context.Context, w io.Writer, c Contents, o Options) (Summary, error) {
 	if err := c.check(); err != nil {
-		return Result{}, err
+		return Summary{}, err
 	}
+	return writeBox(ctx, w, o, func(b *boxWriter) error { return b.write(c) })
+}
+
+// writeBox writes the entries that fill adds.
+func writeBox(ctx context.Context, w io.Writer, o Options, fill func(*boxWriter) error) (Summary, error) {
 	sum := &digest{w: w, hash: sha256.New()}
 	z, err := newCompressor(sum, o)
 	if err != nil {
-		return Result{}, err
+		return Summary{}, err
 	}
-	b := boxWriter{ctx: ctx, tar: tar.NewWriter(z), buf: make([]byte, blockSize), progress: o.Progress}
-	err = b.write(c)
+	b := &boxWriter{ctx: ctx, tar: tar.NewWriter(z), buf: make([]byte, blockSize), progress: o.Progress, known: newInspector(Limits{})}
+	err = fill(b)
 	if err == nil {
 		err = b.tar.Close()
 	}
 	err = errors.Join(err, z.Close()) // always, because it ends goroutines
-	if ctx.Err() != nil {
-		return Result{}, context.Cause(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return Summary{}, context.Cause(ctx)
+	case sum.err != nil:
+		return Summary{}, fmt.Errorf("write the box: %w", sum.err)
+	case err != nil:
+		return Summary{}, err
 	}
-	if sum.err != nil {
-		return Result{}, fmt.Errorf("write the box: %w", sum.err)
+	if err := b.known.judge(); err != nil {
+		return Summary{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{SHA256: hex.EncodeToString(sum.hash.Sum(nil)), Size: sum.size, Unpacked: b.unpacked}, nil
+	out := b.known.sum
+	out.Compression, out.SHA256, out.Size = compressionGzip, hex.EncodeToString(sum.hash.Sum(nil)), sum.size
+	return out, nil
 }
 
 func (c Contents) check() error {
@@ -152,7 +156,7 @@ type boxWriter struct {
 	buf         []byte
 	progress    func(done, total int64)
 	done, total int64 // bytes of files
-	unpacked    int64
+	known       *inspector
 }
 
 func (b *boxWriter) write(c Contents) error {
@@ -172,7 +176,11 @@ func (b *boxWriter) write(c Contents) error {
 			return err
 		}
 	}
-	for _, f := range c.Files {
+	return b.files(c.Files)
+}
+
+func (b *boxWriter) files(files []File) error {
+	for _, f := range files {
 		if err := b.file(f); err != nil {
 			return fmt.Errorf("pack %q: %w", f.Path, err)
 		}
@@ -203,16 +211,20 @@ func (b *boxWriter) json(name string, v any) error {
 }
 
 func (b *boxWriter) text(name string, text []byte) error {
-	if err := b.header(name, int64(len(text))); err != nil {
+	if err := b.header(name, int64(len(text)), bytes.NewReader(text)); err != nil {
 		return err
 	}
 	_, err := b.tar.Write(text)
 	return err
 }
 
-func (b *boxWriter) header(name string, size int64) error {
-	b.unpacked += size
-	return b.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, ModTime: epoch})
+// header begins an entry. What is to be known of its contents is read from body here, a few kilobytes at most beside texts.
+func (b *boxWriter) header(name string, size int64, body io.ReaderAt) error {
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, ModTime: epoch}
+	if err := b.known.entry(h, io.NewSectionReader(body, 0, size)); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return b.tar.WriteHeader(h)
 }
 
 func (b *boxWriter) file(f File) error {
@@ -225,7 +237,7 @@ func (b *boxWriter) file(f File) error {
 	if err != nil {
 		return err
 	}
-	if err := b.header(f.Name, st.Size()); err != nil {
+	if err := b.header(f.Name, st.Size(), src); err != nil {
 		return err
 	}
 	if err := fsx.EachExtent(src, st.Size(), func(e fsx.Extent) error { return b.copy(src, e) }); err != nil {

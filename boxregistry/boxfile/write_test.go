@@ -117,7 +117,7 @@ func run(t *testing.T, name string, args ...string) string {
 func TestWriteIsReproducible(t *testing.T) {
 	t.Parallel()
 	c := libvirtBox(t)
-	var first Result
+	var first Summary
 	for i, parallel := range []int{1, 2, 7} {
 		var b bytes.Buffer
 		res, err := Write(t.Context(), &b, c, Options{Parallel: parallel})
@@ -127,8 +127,8 @@ func TestWriteIsReproducible(t *testing.T) {
 		if i == 0 {
 			first = res
 		}
-		if res != first {
-			t.Errorf("with %d workers: %+v, before %+v", parallel, res, first)
+		if diff := cmp.Diff(first, res); diff != "" {
+			t.Errorf("with %d workers: %s", parallel, diff)
 		}
 	}
 }
@@ -166,12 +166,12 @@ func TestHolesReadAsZeros(t *testing.T) {
 		t.Errorf("%d bytes were read from a file of holes", read)
 	}
 	dense := writeFile(t, data)
-	if a, b := boxOf(t, sparse), boxOf(t, dense); a != b {
-		t.Errorf("sparse %+v, dense %+v", a, b)
+	if diff := cmp.Diff(boxOf(t, dense), boxOf(t, sparse)); diff != "" {
+		t.Errorf("dense and sparse: %s", diff)
 	}
 }
 
-func boxOf(t *testing.T, path string) Result {
+func boxOf(t *testing.T, path string) Summary {
 	t.Helper()
 	var b bytes.Buffer
 	res, err := Write(t.Context(), &b, Contents{Metadata: Metadata{Provider: "other"}, Files: []File{{"disk", path}}}, Options{})

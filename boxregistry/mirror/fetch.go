@@ -118,6 +118,9 @@ func (m *Mirror) take(ctx context.Context, f *fetch, key fileKey, v upstream.Ver
 	if err != nil {
 		return err
 	}
+	if err := m.cfg.Boxes.SetContents(ctx, taken.Info.Digest, taken.Summary); err != nil {
+		return err
+	}
 	return m.cfg.Cache.KeepMirroredFile(ctx, boxregistry.MirroredFile{
 		Box: key.box, Version: v.Number, Provider: key.provider, Architecture: key.arch, Source: key.source,
 		Digest: taken.Info.Digest, Size: taken.Info.Size, Fetched: m.cfg.Now(),

@@ -39,6 +39,8 @@ type Boxes interface {
 	OpenBlob(ctx context.Context, d blob.Digest) (io.ReadSeekCloser, blob.Info, error)
 	// OpenWriter begins a blob.
 	OpenWriter(ctx context.Context) (blob.Writer, error)
+	// SetContents keeps what is in stored bytes.
+	SetContents(ctx context.Context, d blob.Digest, s boxfile.Summary) error
 }
 
 // Cache keeps what is known of other registries. Errors of look-ups: boxregistry.ErrNotFound.

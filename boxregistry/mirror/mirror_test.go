@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/boxregistry/blob/mem"
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
 	"github.com/boxkiln/boxkiln/boxregistry/store"
@@ -311,6 +312,9 @@ func TestAFileIsFetchedOnce(t *testing.T) {
 		}
 		if freed, err := b.registry.Collect(t.Context(), -time.Hour); err != nil || freed != 0 {
 			t.Errorf("collected %d bytes, %v", freed, err)
+		}
+		if known, err := b.registry.Contents(t.Context(), blob.Digest(sumOf(content))); err != nil || len(known.Files) == 0 || known.Size != int64(len(content)) {
+			t.Errorf("of what was fetched it is known: %+v, %v", known, err)
 		}
 		if left, _ := filepath.Glob(b.fetcher.Dir + "/*"); len(left) != 0 {
 			t.Errorf("parts are left: %v", left)

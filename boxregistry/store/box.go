@@ -51,7 +51,18 @@ func (t transaction) ensureOrg(ctx context.Context, org string) error {
 	if t.orgs == nil {
 		return nil
 	}
-	err := t.orgs.EnsureOrg(ctx, t.Tx, org)
+	return noOrg(t.orgs.EnsureOrg(ctx, t.Tx, org))
+}
+
+// checkOrg says what ensureOrg would say of an organisation.
+func (t transaction) checkOrg(ctx context.Context, org string) error {
+	if t.orgs == nil {
+		return nil
+	}
+	return noOrg(t.orgs.CheckOrg(ctx, t.Tx, org))
+}
+
+func noOrg(err error) error {
 	if errors.Is(err, auth.ErrNoOrg) {
 		return fmt.Errorf("%w: %w", boxregistry.ErrNotFound, err)
 	}

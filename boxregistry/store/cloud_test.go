@@ -224,6 +224,15 @@ func TestListSeesPrivateBoxes(t *testing.T) {
 		if _, total, err := b.List(t.Context(), boxregistry.ListQuery{Seen: c.seen, Limit: 10}); err != nil || total != c.want {
 			t.Errorf("%+v sees %d, %v; want %d", c.seen, total, err, c.want)
 		}
+		for _, deleted := range []bool{false, true} {
+			if deleted {
+				b.must(b.DeleteBox(t.Context(), name("ops/secret")))
+			}
+			if hidden, err := b.Hidden(t.Context(), c.seen); err != nil || len(hidden) != 2-c.want || len(hidden) == 1 && hidden[0] != name("ops/secret") {
+				t.Errorf("from %+v is hidden: %v, %v", c.seen, hidden, err)
+			}
+		}
+		b.must(b.RestoreBox(t.Context(), name("ops/secret")))
 	}
 }
 

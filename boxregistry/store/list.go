@@ -75,13 +75,37 @@ func filter(q boxregistry.ListQuery) (where string, args []any) {
 		add(`v.id IS NOT NULL`)
 	}
 	if !q.Seen.All {
-		orgs := make([]any, len(q.Seen.Orgs))
-		for i, org := range q.Seen.Orgs {
-			orgs[i] = strings.ToLower(org)
-		}
-		add(`(b.private = 0 OR lower(b.org) IN (`+strings.TrimSuffix(strings.Repeat("?,", len(orgs)), ",")+`))`, orgs...)
+		in, orgs := inOrgs(q.Seen)
+		add(`(b.private = 0 OR `+in+`)`, orgs...)
 	}
 	return where, args
+}
+
+// inOrgs is the condition that a box belongs to one of the organisations that somebody sees whole, and its values.
+func inOrgs(seen boxregistry.Sight) (condition string, orgs []any) {
+	for _, org := range seen.Orgs {
+		orgs = append(orgs, strings.ToLower(org))
+	}
+	return `lower(b.org) IN (` + strings.TrimSuffix(strings.Repeat("?,", len(orgs)), ",") + `)`, orgs
+}
+
+// Hidden is the private boxes that somebody does not see, those included that were deleted, even for good.
+func (r *Registry) Hidden(ctx context.Context, seen boxregistry.Sight) (names []boxregistry.Name, err error) {
+	if seen.All {
+		return nil, nil
+	}
+	in, orgs := inOrgs(seen)
+	rows, err := r.db.R.QueryContext(ctx, `SELECT b.org || '/' || b.name FROM boxes b WHERE b.private = 1 AND NOT `+in, orgs...)
+	err = each(rows, err, func() error {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return err
+		}
+		name, err := boxregistry.ParseName(text)
+		names = append(names, name)
+		return err
+	})
+	return names, err
 }
 
 func scanSummary(rows *sql.Rows) (boxregistry.Summary, error) {

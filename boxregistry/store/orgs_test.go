@@ -21,6 +21,10 @@ func (onlyOps) EnsureOrg(_ context.Context, _ *sql.Tx, name string) error {
 	return auth.ErrNoOrg
 }
 
+func (o onlyOps) CheckOrg(ctx context.Context, tx *sql.Tx, name string) error {
+	return o.EnsureOrg(ctx, tx, name)
+}
+
 func TestBoxesBelongToOrganisations(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -33,7 +37,15 @@ func TestBoxesBelongToOrganisations(t *testing.T) {
 		box.Name = name("acme/a")
 		return nil
 	})
-	for what, err := range map[string]error{"create": b.CreateBox(t.Context(), boxregistry.Box{Name: name("acme/b")}), "rename": rename} {
+	check := func(box string) error {
+		return b.Check(t.Context(), boxregistry.Publication{Box: name(box), Version: version("2"), File: boxregistry.File{Provider: "qemu", Architecture: "amd64"}})
+	}
+	for _, box := range []string{"ops/new", "lab/before"} {
+		if err := check(box); err != nil {
+			t.Errorf("check %s: %v", box, err)
+		}
+	}
+	for what, err := range map[string]error{"create": b.CreateBox(t.Context(), boxregistry.Box{Name: name("acme/b")}), "rename": rename, "check": check("acme/b")} {
 		if !errors.Is(err, boxregistry.ErrNotFound) || !errors.Is(err, auth.ErrNoOrg) {
 			t.Errorf("%s: %v", what, err)
 		}

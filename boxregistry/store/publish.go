@@ -62,7 +62,11 @@ func (r *Registry) Check(ctx context.Context, p boxregistry.Publication) error {
 		return err
 	}
 	err := readTx(ctx, r.db.R, func(tx *sql.Tx) error {
-		_, err := transaction{Tx: tx, now: micros(r.now())}.place(ctx, p)
+		t := transaction{Tx: tx, now: micros(r.now()), orgs: r.orgs}
+		s, err := t.place(ctx, p)
+		if err == nil && s.box == 0 {
+			err = t.checkOrg(ctx, p.Box.Org())
+		}
 		return err
 	})
 	if err != nil {

@@ -51,6 +51,8 @@ type Orgs interface {
 	// EnsureOrg is asked inside the transaction that makes a box or moves it to another organisation: it makes the organisation
 	// where the one who asks, in ctx, may do that, and returns auth.ErrNoOrg otherwise.
 	EnsureOrg(ctx context.Context, tx *sql.Tx, name string) error
+	// CheckOrg says what EnsureOrg would say, and makes nothing.
+	CheckOrg(ctx context.Context, tx *sql.Tx, name string) error
 }
 
 // AskOrgs has new boxes belong to organisations that o knows. Call it before anything else.

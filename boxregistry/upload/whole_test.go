@@ -89,8 +89,8 @@ func TestPutRefuses(t *testing.T) {
 				t.Errorf("%d bytes were not read", body.Len())
 			}
 			d.clean()
-			right := makeBox(t, boxfile.Metadata{Provider: string(f.Provider), Architecture: string(f.Architecture)}, 3, 10)
 			if f.Provider == provider && f.Declared.Hex == "" {
+				right := makeBox(t, boxfile.Metadata{Provider: provider, Architecture: string(f.Architecture)}, 3, 10)
 				_, err := d.Put(t.Context(), secret, -1, bytes.NewReader(right))
 				d.must(err)
 			}

@@ -183,13 +183,14 @@ func write(t *testing.T, path string, content []byte) string {
 // target is a registry in memory with the rules that an import meets.
 type target struct {
 	blob.Store
-	mu    sync.Mutex
-	boxes map[boxregistry.Name]boxregistry.Box
-	fail  func(p boxregistry.Publication) error
+	mu       sync.Mutex
+	boxes    map[boxregistry.Name]boxregistry.Box
+	contents map[blob.Digest]boxfile.Summary
+	fail     func(p boxregistry.Publication) error
 }
 
 func newTarget() *target {
-	return &target{Store: &mem.Store{}, boxes: map[boxregistry.Name]boxregistry.Box{}}
+	return &target{Store: &mem.Store{}, boxes: map[boxregistry.Name]boxregistry.Box{}, contents: map[blob.Digest]boxfile.Summary{}}
 }
 
 func (g *target) OpenWriter(ctx context.Context) (blob.Writer, error) { return g.Create(ctx) }
@@ -223,6 +224,27 @@ func (g *target) Check(_ context.Context, p boxregistry.Publication) error {
 		return g.fail(p)
 	}
 	return nil
+}
+
+func (g *target) SetContents(_ context.Context, d blob.Digest, s boxfile.Summary) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.contents[d] = s
+	return nil
+}
+
+// knowsAll checks that it is known of all files what is in them.
+func (g *target) knowsAll(t *testing.T) {
+	t.Helper()
+	for _, b := range g.boxes {
+		for _, r := range b.Releases {
+			for _, f := range r.Files {
+				if s := g.contents[f.Digest]; s.SHA256 != string(f.Digest) || len(s.Files) == 0 || s.Unpacked != f.UnpackedSize {
+					t.Errorf("of %s %s it is known: %+v", b.Name, r.Version, s)
+				}
+			}
+		}
+	}
 }
 
 func (g *target) Publish(ctx context.Context, p boxregistry.Publication) error {

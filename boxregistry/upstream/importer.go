@@ -24,6 +24,8 @@ type Target interface {
 	CreateBox(ctx context.Context, b boxregistry.Box) error
 	// Check says what Publish would say of p, before the bytes are there.
 	Check(ctx context.Context, p boxregistry.Publication) error
+	// SetContents keeps what is in stored bytes.
+	SetContents(ctx context.Context, d blob.Digest, s boxfile.Summary) error
 	// Publish puts stored bytes into a draft; it makes what is missing of box and version.
 	Publish(ctx context.Context, p boxregistry.Publication) error
 	// Release opens a draft to clients; a released version stays as it is.
@@ -211,6 +213,9 @@ func (r *importRun) file(ctx context.Context, b PlannedBox, v PlannedVersion, f 
 		return err
 	}
 	if err := r.job.describe(&pub.File, f, taken); err != nil {
+		return err
+	}
+	if err := r.Target.SetContents(ctx, taken.Info.Digest, taken.Summary); err != nil {
 		return err
 	}
 	if err := r.Target.Publish(ctx, pub); err != nil {

@@ -83,6 +83,7 @@ func TestImportsEverythingAndOnlyOnce(t *testing.T) {
 	if to.state() != want {
 		t.Errorf("got\n%s\nwant\n%s", to.state(), want)
 	}
+	to.knowsAll(t)
 	b := to.boxes[name("org/box")]
 	if b.ShortDescription != "short" || b.Description != "long" || b.Releases[0].Channels[0] != "candidate" {
 		t.Errorf("%+v", b)
@@ -246,6 +247,7 @@ func TestBytesThatAreHereAreNotFetched(t *testing.T) {
 	if sum, err := h.importAll(t.Context(), f, to, Job{}, nil); err != nil || len(sum.Released) != 1 || len(h.requests("GET "+path)) != 0 {
 		t.Errorf("%+v, %v, asked %q", sum, err, h.requests("GET"))
 	}
+	to.knowsAll(t)
 }
 
 func TestAFullDiskEndsTheImport(t *testing.T) {
@@ -316,6 +318,7 @@ func TestImportsUnpackedBoxesAndFiles(t *testing.T) {
 	if p := must(NewPlan(t.Context(), o, job, to)); len(p.Boxes) != 1 || len(p.Boxes[0].Versions[0].Here) != 1 {
 		t.Errorf("the file again: %+v", p)
 	}
+	to.knowsAll(t)
 }
 
 func TestWhatWasTakenBackStaysBack(t *testing.T) {

@@ -46,7 +46,7 @@ func (a *API) login(r request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	token, err := a.o.Accounts.Login(r.ctx(), body.User.Login, body.User.Password, body.Token.Description)
+	token, err := a.o.Accounts.Login(r.ctx(), body.User.Login, body.User.Password, body.Token.Description, auth.ClientLife)
 	if errors.Is(err, auth.ErrRefused) {
 		return nil, refuse(http.StatusUnauthorized,
 			"Unauthorized: there is no user of that name with that password; check both, or log in with a token (vagrant cloud auth login --token TOKEN)")

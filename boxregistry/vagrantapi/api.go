@@ -97,8 +97,8 @@ type Uploads interface {
 
 // Accounts gives out tokens for passwords.
 type Accounts interface {
-	// Login makes a token for a user, or returns auth.ErrRefused when there is no such user with that password.
-	Login(ctx context.Context, login, password, description string) (token string, err error)
+	// Login makes a token for a user that lasts for life, or returns auth.ErrRefused when there is no such user with that password.
+	Login(ctx context.Context, login, password, description string, life time.Duration) (token string, err error)
 	// Logout revokes the token of a number.
 	Logout(ctx context.Context, token int64) error
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/boxkiln/boxkiln/internal/auth"
 )
@@ -58,7 +59,7 @@ func (p *people) guard(next http.Handler) http.Handler {
 }
 
 // Login implements Accounts: the user me has the password "secret".
-func (p *people) Login(_ context.Context, login, password, description string) (string, error) {
+func (p *people) Login(_ context.Context, login, password, description string, _ time.Duration) (string, error) {
 	if login != "me" || password != "secret" {
 		return "", auth.ErrRefused
 	}

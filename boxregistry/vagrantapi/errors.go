@@ -11,6 +11,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
 	"github.com/boxkiln/boxkiln/internal/auth"
+	"github.com/boxkiln/boxkiln/internal/netx"
 )
 
 // failure is the body of every error, in the shape that Vagrant Cloud's clients print.
@@ -38,7 +39,7 @@ const broken = "The registry has a problem; its log says which."
 
 // fail answers with what went wrong.
 func (a *API) fail(c *gin.Context, err error) {
-	if c.Request.Context().Err() != nil { // the client has gone
+	if c.Request.Context().Err() != nil && !errors.Is(err, netx.ErrSilent) { // the client has gone
 		c.Abort()
 		return
 	}
@@ -74,6 +75,7 @@ var statuses = []struct {
 	{boxregistry.ErrChecksum, http.StatusUnprocessableEntity},
 	{boxfile.ErrInvalid, http.StatusUnprocessableEntity},
 	{boxregistry.ErrBusy, http.StatusConflict},
+	{netx.ErrSilent, http.StatusRequestTimeout},
 	{boxregistry.ErrTooLarge, http.StatusRequestEntityTooLarge},
 	{blob.ErrNoSpace, http.StatusInsufficientStorage},
 }

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/boxkiln/boxkiln/internal/netx/netxtest"
 )
 
 // emptyDraft has the box ops/deb with the draft 1.0 and no file.
@@ -317,4 +320,21 @@ func TestReleaseHoldsToWhatWasDeclared(t *testing.T) {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	c.want(writer, "PUT", drafted+"/release", "")
+}
+
+// Whoever falls silent in the middle of a box does not keep others from sending it.
+func TestUploadThatStalls(t *testing.T) {
+	t.Parallel()
+	c := emptyDraft(t)
+	c.want(writer, "POST", providers, `{"provider":{"name":"libvirt","architecture":"amd64"}}`)
+	to := c.want(writer, "GET", drafted+"/provider/libvirt/amd64/upload", "")["upload_path"].(string)
+	box := fakeBox(t, "x")
+	hasty := httptest.NewServer(netxtest.Hasty(c.handler))
+	t.Cleanup(hasty.Close)
+	if status, text := netxtest.Stall(t, "PUT", strings.Replace(to, c.url, hasty.URL, 1), box[:100], nil); status != http.StatusRequestTimeout || !strings.Contains(text, "silent") {
+		t.Errorf("%d %s", status, text)
+	}
+	if a := c.send("PUT", to, box); a.status != http.StatusOK {
+		t.Errorf("the next one: %d %s", a.status, a.body)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
+	"github.com/boxkiln/boxkiln/internal/netx"
 )
 
 const noUploads = "the part that takes uploads"
@@ -76,6 +77,7 @@ func (a *API) receive(c *gin.Context) {
 		a.fail(c, err)
 		return
 	}
+	c.Request.Body = netx.Impatient(c.Writer, c.Request.Body)
 	body, size, err := fileIn(c.Request)
 	if err != nil {
 		a.fail(c, err)

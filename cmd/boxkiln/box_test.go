@@ -219,3 +219,35 @@ func (s smokeless) Create(ctx context.Context, spec hypervisor.Spec) (hypervisor
 	}
 	return s.Driver.Create(ctx, spec)
 }
+
+// TestPageSaysWhatIsInside: the page of a version lists the files of its box and shows its Vagrantfile, wherever the box is from:
+// packed while it was published, taken from the store of checkpoints, made by a post-processor, imported.
+func TestPageSaysWhatIsInside(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	d := b.serve()
+	build := func(box, version, template string, says ...string) {
+		b.run("build", "-force", "--box=acme/"+box, "--box-version="+version, template).wants(t, exitOK, append(says, "Published and released")...)
+	}
+	template := b.solo(nil, "")
+	build("solo", "1.0", template)
+	build("solo", "1.1", template, "Nothing changed")
+	b.write("README.txt", "read me")
+	template = b.solo(nil, "  post-processor \"vagrant\" {\n    output = \""+b.path("x.box")+"\"\n    include = [\""+b.path("README.txt")+"\"]\n  }\n")
+	build("made", "1.0", template)
+	build("made", "1.1", template, "Nothing changed")
+	b.run("box", "import", d.url+"/acme/made", "--as=copy", "--version=1.0").wants(t, exitOK, "copy/made 1.0: released")
+	own := []string{"metadata.json", "box.img", "Written by Boxkiln"}
+	for page, texts := range map[string][]string{
+		"acme/solo/versions/1.0": append(own, "3 files inside"), "acme/solo/versions/1.1": append(own, "3 files inside"),
+		"acme/made/versions/1.0": append(own, "4 files inside", "README.txt"), "acme/made/versions/1.1": append(own, "4 files inside", "README.txt"),
+		"copy/made/versions/1.0": append(own, "4 files inside", "README.txt"),
+	} {
+		_, html := d.get("/boxes/"+page, http.Header{"Accept": {"text/html"}})
+		for _, text := range texts {
+			if !strings.Contains(html, text) {
+				t.Errorf("the page %s does not say %q", page, text)
+			}
+		}
+	}
+}

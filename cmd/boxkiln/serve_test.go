@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
@@ -177,6 +178,30 @@ func TestTokens(t *testing.T) {
 	d.stop()
 	b.run("token", "revoke", "reader").wants(t, exitOK)
 	b.run("token", "revoke", "nobody").wants(t, exitFailed, "nobody")
+}
+
+// TestBuildsFoundNoOrganisations: only an administrator's build makes the organisation that it publishes into, and another one is
+// told so before the work.
+func TestBuildsFoundNoOrganisations(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	d := b.serve()
+	media := httptest.NewServer(http.FileServer(http.Dir(pairTemplate)))
+	t.Cleanup(media.Close)
+	template := b.solo(map[string]string{"iso_url": literal(media.URL + "/installer.iso")}, "")
+	build := func(token, box, version string) result {
+		return b.run("build", "-force", "--server", d.url, "--token-file", token, "--box", box, "--box-version", version, template)
+	}
+	writer, admin := b.write("writer", b.token("write", "writer")), b.write("admin", b.token("admin", "chief"))
+	r := build(writer, "acme/deb", "1.0")
+	r.wants(t, exitFailed, "no such organisation: an administrator makes it")
+	if r.says("Retrieving ISO") {
+		t.Error("it worked first")
+	}
+	b.run("org", "ls").wants(t, exitOK)
+	build(admin, "acme/deb", "1.0").wants(t, exitOK, "Published and released")
+	build(writer, "acme/other", "1.0").wants(t, exitOK, "Published and released")
+	b.run("audit", "ls", "--subject", "acme").wants(t, exitOK, "org.create", "build "+string(b.builds()[1].ID))
 }
 
 // token makes a token and returns it: the only line on standard output.

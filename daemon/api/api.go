@@ -25,6 +25,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/store"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/internal/auth"
+	"github.com/boxkiln/boxkiln/internal/netx"
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
@@ -134,7 +135,7 @@ func (s *Server) missing(c *gin.Context) {
 }
 
 func (s *Server) putInput(c *gin.Context) {
-	if err := s.Inputs.Put(c.Param("digest"), c.Request.Body); err != nil {
+	if err := s.Inputs.Put(c.Param("digest"), netx.Impatient(c.Writer, c.Request.Body)); err != nil {
 		s.fail(c, err)
 		return
 	}
@@ -318,7 +319,7 @@ func coded(err error) *wire.Error {
 		return wire.Errorf(wire.CodeNotFound, "no such build; `boxkiln builds ls` shows them")
 	case errors.Is(err, inputs.ErrDigest):
 		return wire.Errorf(wire.CodeBadRequest, "%w", err)
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, netx.ErrSilent):
 		return wire.Errorf(wire.CodeBadRequest, "the request ended early: %w", err)
 	case errors.Is(err, sqlitedb.ErrDiskFull), errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return wire.Errorf(wire.CodeDiskFull, "the daemon's disk is full: %w", err)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry/upload"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/internal/auth"
+	"github.com/boxkiln/boxkiln/internal/netx"
 )
 
 // Uploads receives box files that can be resumed; *upload.Receiver does.
@@ -114,36 +114,13 @@ func (s *Server) appendUpload(c *gin.Context) {
 		s.fail(c, wire.Errorf(wire.CodeBadRequest, "%s %q: say where the chunk begins", wire.OffsetHeader, c.GetHeader(wire.OffsetHeader)))
 		return
 	}
-	body := stalling{c.Request.Body, http.NewResponseController(c.Writer), s.Now}
+	body := netx.Impatient(c.Writer, c.Request.Body)
 	session, err = s.Uploads.Append(c.Request.Context(), session.ID, offset, c.Request.ContentLength, body)
 	if err != nil {
 		s.failBox(c, err)
 		return
 	}
 	s.tellUpload(c, http.StatusOK, session)
-}
-
-// stalled is after how long without a byte the sender of a body is taken for dead, so that it does not keep a place from
-// those who come again.
-const stalled = time.Minute
-
-// stalling is a body that ends with an error when nothing comes.
-type stalling struct {
-	r       io.Reader
-	control *http.ResponseController
-	now     func() time.Time
-}
-
-func (s stalling) Read(p []byte) (int, error) {
-	if err := s.control.SetReadDeadline(s.now().Add(stalled)); err != nil {
-		return 0, err
-	}
-	n, err := s.r.Read(p)
-	if errors.Is(err, io.EOF) {
-		// What comes now is the disk's time. A connection that cannot be told so has gone.
-		_ = s.control.SetReadDeadline(time.Time{})
-	}
-	return n, err
 }
 
 func (s *Server) finishUpload(c *gin.Context) {

@@ -5,7 +5,9 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
@@ -14,6 +16,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/client"
 	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/internal/auth"
+	"github.com/boxkiln/boxkiln/internal/netx/netxtest"
 )
 
 // fullDisk has no room for anything.
@@ -87,4 +90,27 @@ func FuzzUploads(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestUploadThatStalls: what came before the sender fell silent counts, and others may go on.
+func TestUploadThatStalls(t *testing.T) {
+	t.Parallel()
+	k := newKiln(t)
+	token, data := k.token(t, auth.Write), box(t, 1, 100_000)
+	var up wire.Upload
+	_, text := k.do(t, http.MethodPost, "/v1/uploads", token, toJSON(t, announce("ops/deb", "1.0", data)), nil)
+	fromJSON(t, text, &up)
+	hasty := httptest.NewServer(netxtest.Hasty(k.tcp.Config.Handler))
+	t.Cleanup(hasty.Close)
+	header := http.Header{"Authorization": {"Bearer " + token}, wire.OffsetHeader: {"0"}}
+	if status, text := netxtest.Stall(t, http.MethodPatch, hasty.URL+"/v1/uploads/"+up.ID, string(data[:50_000]), header); status != http.StatusRequestTimeout {
+		t.Errorf("%d %s", status, text)
+	}
+	_, text = k.do(t, http.MethodGet, "/v1/uploads/"+up.ID, token, "", nil)
+	if fromJSON(t, text, &up); up.Offset != 50_000 {
+		t.Errorf("%s", text)
+	}
+	if status, text := netxtest.Stall(t, http.MethodPut, hasty.URL+"/v1/inputs/sha256/"+strings.Repeat("0", 64), "half", header); status != http.StatusBadRequest || !strings.Contains(text, "silent") {
+		t.Errorf("an input: %d %s", status, text)
+	}
 }

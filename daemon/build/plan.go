@@ -123,6 +123,8 @@ type Options struct {
 	Keep bool `json:"keep,omitempty"`
 	// Direct lets the daemon write outputs where the template wants them; set for a client of the daemon's own user.
 	Direct bool `json:"direct,omitempty"`
+	// Founds lets the build's publication make the organisation that it goes into; set for administrators.
+	Founds bool `json:"founds,omitempty"`
 	// NoCache names what is not to be cached: provisioners by name or type, sources by label; "*" is everything.
 	NoCache []string `json:"no_cache,omitempty"`
 	// Fresh makes every stage anew and keeps it.

@@ -117,6 +117,10 @@ func TestAnImportGoesOnWithoutItsClient(t *testing.T) {
 	if got := strings.Join(all, ","); got != want || last != 5 {
 		t.Errorf("%s at %d, want %s", got, last, want)
 	}
+	imported := must(b.registry.Box(t.Context(), must(boxregistry.ParseName("org/box")))).Releases[0].Files[0]
+	if known, err := b.registry.Contents(t.Context(), imported.Digest); err != nil || known.Metadata.Provider != "qemu" || len(known.Files) != 1 {
+		t.Errorf("of what was imported it is known: %+v, %v", known, err)
+	}
 	if rest, _ := b.follow(t, i.ID, 3); len(rest) != 2 {
 		t.Errorf("from place 3 on: %v", rest)
 	}

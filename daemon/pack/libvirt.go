@@ -22,12 +22,13 @@ func (j *job) libvirt(ctx context.Context) (boxfile.Contents, error) {
 		return boxfile.Contents{}, errors.New("the artifact has no disk to put into a box")
 	}
 	c := boxfile.Contents{Metadata: boxfile.Metadata{Provider: boxfile.Libvirt, Architecture: j.Architecture}}
+	var virtual int64
 	for i, d := range disks {
 		path, size, err := j.flat(ctx, d)
 		if err != nil {
 			return boxfile.Contents{}, err
 		}
-		j.virtualSize += size
+		virtual += size
 		name := "box.img"
 		if len(disks) > 1 {
 			name = fmt.Sprintf("box_%d.img", i)
@@ -36,7 +37,7 @@ func (j *job) libvirt(ctx context.Context) (boxfile.Contents, error) {
 		c.Files = append(c.Files, boxfile.File{Name: name, Path: path})
 	}
 	if len(disks) == 1 {
-		c.Metadata.Format, c.Metadata.VirtualSize = "qcow2", boxfile.CeilGibibytes(j.virtualSize)
+		c.Metadata.Format, c.Metadata.VirtualSize = "qcow2", boxfile.CeilGibibytes(virtual)
 	}
 	if vars := j.files(hypervisor.RoleNVRAM); len(vars) > 0 {
 		c.Metadata.NVRAM = nvramName

@@ -50,13 +50,6 @@ type Hardware struct {
 	NIC       string // model: virtio, e1000 ...
 }
 
-// Result describes the box that was made.
-type Result struct {
-	boxfile.Result
-	Metadata    boxfile.Metadata
-	VirtualSize int64 // of all disks, bytes
-}
-
 // ErrNoLayout says that boxes of a provider cannot be made yet.
 var ErrNoLayout = errors.New("boxes for this provider cannot be made")
 
@@ -75,15 +68,14 @@ func ProviderOf(a hypervisor.Artifact) (string, error) {
 type job struct {
 	artifact hypervisor.Artifact
 	Options
-	virtualSize int64
-	made        []string // scratch files to remove
+	made []string // scratch files to remove
 }
 
-// Box writes a box made of an artifact to w. Its scratch files are gone when it returns.
-func Box(ctx context.Context, a hypervisor.Artifact, o Options, w io.Writer) (res Result, err error) {
+// Box writes a box made of an artifact to w, and says what is in it. Its scratch files are gone when it returns.
+func Box(ctx context.Context, a hypervisor.Artifact, o Options, w io.Writer) (sum boxfile.Summary, err error) {
 	j := &job{artifact: a, Options: o}
 	if err := j.defaults(); err != nil {
-		return Result{}, err
+		return boxfile.Summary{}, err
 	}
 	defer func() {
 		for _, path := range j.made {
@@ -92,17 +84,17 @@ func Box(ctx context.Context, a hypervisor.Artifact, o Options, w io.Writer) (re
 	}()
 	contents, err := j.layout(ctx)
 	if err != nil {
-		return Result{}, err
+		return boxfile.Summary{}, err
 	}
 	for _, path := range j.Include {
 		contents.Files = append(contents.Files, boxfile.File{Name: filepath.Base(path), Path: path})
 	}
 	contents.Info = j.Info
-	out, err := boxfile.Write(ctx, w, contents, boxfile.Options{Level: j.Level, Parallel: j.Parallel, Progress: j.title("packing")})
+	sum, err = boxfile.Write(ctx, w, contents, boxfile.Options{Level: j.Level, Parallel: j.Parallel, Progress: j.title("packing")})
 	if err != nil {
-		return Result{}, fmt.Errorf("pack a box for %s: %w", j.Provider, err)
+		return boxfile.Summary{}, fmt.Errorf("pack a box for %s: %w", j.Provider, err)
 	}
-	return Result{Result: out, Metadata: contents.Metadata, VirtualSize: j.virtualSize}, nil
+	return sum, nil
 }
 
 func (j *job) defaults() error {

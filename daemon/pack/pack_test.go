@@ -50,8 +50,8 @@ func box(t *testing.T, a hypervisor.Artifact, o Options) boxfile.Summary {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum.SHA256 != res.SHA256 || sum.VirtualSize != res.VirtualSize || len(sum.Warnings) > 0 {
-		t.Errorf("result %+v, summary %+v", res, sum)
+	if diff := cmp.Diff(sum, res); diff != "" || len(sum.Warnings) > 0 {
+		t.Errorf("inspected and packed: %s; warnings %q", diff, sum.Warnings)
 	}
 	return sum
 }

@@ -260,11 +260,13 @@ func write(ctx context.Context, a hypervisor.Artifact, o pack.Options, box *hype
 		return err
 	}
 	defer f.Close()
-	res, err := pack.Box(ctx, a, o, f)
+	sum, err := pack.Box(ctx, a, o, f)
 	if err != nil {
 		return err
 	}
-	box.Size, box.SHA256, box.VirtualSize, box.Format = res.Size, res.SHA256, res.VirtualSize, o.Provider
-	box.Box = &hypervisor.Box{Provider: res.Metadata.Provider, Architecture: res.Metadata.Architecture, Unpacked: res.Unpacked}
+	box.Size, box.SHA256, box.VirtualSize, box.Format = sum.Size, sum.SHA256, sum.VirtualSize, o.Provider
+	if box.Box, err = json.Marshal(sum); err != nil {
+		return err
+	}
 	return f.Commit()
 }

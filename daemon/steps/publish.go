@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -113,52 +114,63 @@ func (t *Set) release(ctx context.Context, s *build.Session, pub boxregistry.Pub
 	return nil
 }
 
-// storeBox puts the box's bytes into the blob store and completes the publication. sum will be what its signature signs.
+// storeBox puts the box's bytes into the blob store, keeps what is in them and completes the publication. sum will be what
+// the box's signature signs.
 func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) error {
-	info, err := t.boxBytes(ctx, s, pub, sum)
+	known, err := t.boxBytes(ctx, s, pub, sum)
 	if err != nil {
 		return err
 	}
-	pub.File.Digest, pub.File.Size = info.Digest, info.Size
+	if err := placeBox(pub, known); err != nil {
+		return err
+	}
 	pub.File.Firmware = "bios"
 	if s.Plan.Machine.Firmware.UEFI {
 		pub.File.Firmware = "uefi"
 	}
-	return nil
+	return build.OurFault(t.Registry.SetContents(ctx, pub.File.Digest, known))
 }
 
-// boxBytes stores the box in one pass. One that no post-processor made is packed straight into the store. One that our packer
-// made is copied: its digest shows that nobody has changed it, and the packer knows what is in it. Every other is inspected
-// while it is copied.
-func (t *Set) boxBytes(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) (blob.Info, error) {
+// boxBytes stores the box in one pass, and tells what is in it. One that no post-processor made is packed straight into the
+// store. One that our packer made is copied: its digest shows that nobody has changed it, and the packer said what is in it.
+// Every other is inspected while it is copied.
+func (t *Set) boxBytes(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) (boxfile.Summary, error) {
 	if s.Box == nil {
-		return t.store(ctx, s, "", sum, func(w io.Writer) error { return t.packBox(ctx, s, pub, w) })
+		return t.store(ctx, s, sum, func(w io.Writer) (boxfile.Summary, error) { return t.packBox(ctx, s, pub, w) })
 	}
-	if s.Box.Box != nil {
-		info, err := t.store(ctx, s, blob.Digest(s.Box.SHA256), sum, func(w io.Writer) error { return copyBox(ctx, s.Box, pub, w) })
+	if said, ok := saidOf(s.Box); ok {
+		known, err := t.store(ctx, s, sum, func(w io.Writer) (boxfile.Summary, error) { return said, copyBox(ctx, s.Box, w) })
 		if !errors.Is(err, blob.ErrDigestMismatch) {
-			return info, err
+			return known, err
 		}
 	}
-	return t.store(ctx, s, "", sum, func(w io.Writer) error { return inspectBox(ctx, s.Box, pub, w) })
+	return t.store(ctx, s, sum, func(w io.Writer) (boxfile.Summary, error) { return inspectBox(ctx, s.Box, w) })
 }
 
-// store makes a blob of what write writes, if it has that digest; of any, if want is empty.
-func (t *Set) store(ctx context.Context, s *build.Session, want blob.Digest, sum *hash.Hash, write func(io.Writer) error) (blob.Info, error) {
+// store makes a blob of what write writes, if that has the digest that write tells.
+func (t *Set) store(ctx context.Context, s *build.Session, sum *hash.Hash, write func(io.Writer) (boxfile.Summary, error)) (boxfile.Summary, error) {
 	w, err := t.openWriter(ctx, s, sum)
 	if err != nil {
-		return blob.Info{}, build.OurFault(err)
+		return boxfile.Summary{}, build.OurFault(err)
 	}
 	defer w.Close()
-	if err := write(w); err != nil {
-		return blob.Info{}, err
+	known, err := write(w)
+	if err != nil {
+		return boxfile.Summary{}, err
 	}
-	info, err := w.Commit(ctx, want)
-	return info, build.OurFault(err)
+	_, err = w.Commit(ctx, blob.Digest(known.SHA256))
+	return known, build.OurFault(err)
 }
 
-// copyBox copies a box whose packer described it.
-func copyBox(ctx context.Context, box *hypervisor.File, pub *boxregistry.Publication, w io.Writer) error {
+// saidOf is what the packer said of a box that it made. Boxes of others have nothing of the kind, and those that an earlier
+// version kept as artifacts have less.
+func saidOf(box *hypervisor.File) (said boxfile.Summary, ok bool) {
+	err := json.Unmarshal(box.Box, &said)
+	return said, err == nil && said.SHA256 != ""
+}
+
+// copyBox copies a box that is described already.
+func copyBox(ctx context.Context, box *hypervisor.File, w io.Writer) error {
 	f, err := os.Open(box.Path)
 	if err != nil {
 		return err
@@ -169,47 +181,42 @@ func copyBox(ctx context.Context, box *hypervisor.File, pub *boxregistry.Publica
 	if !stop() {
 		return context.Cause(ctx)
 	}
-	pub.File.UnpackedSize, pub.File.VirtualSize = box.Box.Unpacked, box.VirtualSize
-	return errors.Join(err, placeBox(pub, box.Box.Provider, box.Box.Architecture))
-}
-
-// inspectBox copies a box of anybody's and looks at it on the way.
-func inspectBox(ctx context.Context, box *hypervisor.File, pub *boxregistry.Publication, w io.Writer) error {
-	f, err := os.Open(box.Path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sum, err := boxfile.Inspect(ctx, io.TeeReader(f, w), boxfile.Limits{})
-	if err != nil {
-		return fmt.Errorf("%s: %w", box.Name(), err)
-	}
-	pub.File.UnpackedSize, pub.File.VirtualSize = sum.Unpacked, sum.VirtualSize
-	return placeBox(pub, sum.Metadata.Provider, sum.Metadata.Architecture)
-}
-
-// placeBox publishes a box for the provider that it says it is for, and for its architecture if it names one.
-func placeBox(pub *boxregistry.Publication, provider, arch string) (err error) {
-	if arch != "" {
-		if pub.File.Architecture, err = boxregistry.ParseArchitecture(arch); err != nil {
-			return err
-		}
-	}
-	pub.File.Provider, err = boxregistry.ParseProvider(provider)
 	return err
 }
 
-func (t *Set) packBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, w io.Writer) error {
+// inspectBox copies a box of anybody's and looks at it on the way.
+func inspectBox(ctx context.Context, box *hypervisor.File, w io.Writer) (boxfile.Summary, error) {
+	f, err := os.Open(box.Path)
+	if err != nil {
+		return boxfile.Summary{}, err
+	}
+	defer f.Close()
+	known, err := boxfile.Inspect(ctx, io.TeeReader(f, w), boxfile.Limits{})
+	if err != nil {
+		return boxfile.Summary{}, fmt.Errorf("%s: %w", box.Name(), err)
+	}
+	return known, nil
+}
+
+// placeBox publishes a box for the provider that it says it is for, and for its architecture if it names one.
+func placeBox(pub *boxregistry.Publication, known boxfile.Summary) (err error) {
+	f := &pub.File
+	f.Digest, f.Size, f.UnpackedSize, f.VirtualSize = blob.Digest(known.SHA256), known.Size, known.Unpacked, known.VirtualSize
+	if arch := known.Metadata.Architecture; arch != "" {
+		if f.Architecture, err = boxregistry.ParseArchitecture(arch); err != nil {
+			return err
+		}
+	}
+	f.Provider, err = boxregistry.ParseProvider(known.Metadata.Provider)
+	return err
+}
+
+func (t *Set) packBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, w io.Writer) (boxfile.Summary, error) {
 	s.Log.Say("Packing the box...")
-	res, err := pack.Box(ctx, s.Made, pack.Options{
+	return pack.Box(ctx, s.Made, pack.Options{
 		Provider: string(pub.File.Provider), Architecture: string(pub.File.Architecture),
 		Hardware: pack.HardwareOf(s.Plan.Machine), Scratch: s.Dirs.Scratch, Progress: s.Log.Progress,
 	}, w)
-	if err != nil {
-		return err
-	}
-	pub.File.UnpackedSize, pub.File.VirtualSize = res.Unpacked, res.VirtualSize
-	return nil
 }
 
 // openBox opens the stored file of a publication.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
+	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
 	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
@@ -37,6 +38,7 @@ type Publisher interface {
 
 // Knower keeps what is known of bytes, by their digest.
 type Knower interface {
+	SetContents(ctx context.Context, d blob.Digest, s boxfile.Summary) error
 	SetPackages(ctx context.Context, d blob.Digest, sbom json.RawMessage) error
 	Signatures(ctx context.Context, d blob.Digest) (string, error)
 	AddSignatures(ctx context.Context, d blob.Digest, files string) error

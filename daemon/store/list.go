@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"strings"
 
@@ -15,6 +16,8 @@ type Filter struct {
 	States []build.State
 	Run    string
 	Box    string
+	// Hidden are boxes whose builds are left out.
+	Hidden []string
 	// Before returns only builds submitted before this one, for paging.
 	Before build.ID
 	// Limit is how many to return at most; 0 means 100.
@@ -82,6 +85,10 @@ func (f Filter) where() (string, []any) {
 	if f.Box != "" {
 		add(`box = ?`, f.Box)
 	}
+	if len(f.Hidden) > 0 {
+		names, _ := json.Marshal(f.Hidden) // texts can always be written
+		add(`lower(box) NOT IN (SELECT lower(value) FROM json_each(?))`, string(names))
+	}
 	if f.Before != "" {
 		add(`seq < (SELECT seq FROM builds WHERE id = ?)`, f.Before)
 	}
@@ -103,12 +110,13 @@ func (s *Store) Steps(ctx context.Context, id build.ID) ([]build.StepRecord, err
 	})
 }
 
-// Page returns one page of the list of builds, newest first, and how many there are in all.
-func (s *Store) Page(ctx context.Context, limit, offset int) (list []build.Record, total int, err error) {
-	if err := s.db.R.QueryRowContext(ctx, `SELECT count(*) FROM builds`).Scan(&total); err != nil {
+// Page returns one page of List, which begins at offset, and how many builds there are without the limit.
+func (s *Store) Page(ctx context.Context, f Filter, offset int) (list []build.Record, total int, err error) {
+	where, args := f.where()
+	if err := s.db.R.QueryRowContext(ctx, `SELECT count(*) FROM builds`+where, args...).Scan(&total); err != nil {
 		return nil, 0, err
 	}
-	rows, err := s.db.R.QueryContext(ctx, `SELECT `+columns+` FROM builds ORDER BY seq DESC LIMIT ? OFFSET ?`, limit, offset)
+	rows, err := s.db.R.QueryContext(ctx, `SELECT `+columns+` FROM builds`+where+` ORDER BY seq DESC LIMIT ? OFFSET ?`, append(args, f.Limit, offset)...)
 	if err != nil {
 		return nil, 0, err
 	}

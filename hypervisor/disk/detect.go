@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 )
 
@@ -46,8 +47,9 @@ func vhdOrRaw(f *os.File) (string, error) {
 }
 
 const (
-	qcowMark = "QFI\xfb"
-	vhdMark  = "conectix"
+	qcowMark   = "QFI\xfb"
+	sparseMark = "KDMV" // of a VMDK with data
+	vhdMark    = "conectix"
 )
 
 // FormatOf is DetectFormat for the first 512 bytes of an image, without the look at its end.
@@ -60,7 +62,7 @@ func FormatOf(head []byte) string {
 		return "qcow"
 	case has(0, qcowMark):
 		return QCOW2
-	case has(0, "KDMV"), has(0, "COWD"), has(0, "# Disk DescriptorFile"):
+	case has(0, sparseMark), has(0, "COWD"), has(0, "# Disk DescriptorFile"):
 		return VMDK
 	case has(64, "\x7f\x10\xda\xbe"): // VirtualBox VDI.h, little-endian 0xbeda107f
 		return VDI
@@ -74,6 +76,20 @@ func FormatOf(head []byte) string {
 		return "luks"
 	}
 	return Raw
+}
+
+// SparseVMDKSize is the virtual size in bytes of a VMDK whose data follow its header (monolithicSparse, streamOptimized), told
+// by its first 20 bytes: VMware's Virtual Disk Format 1.1, SparseExtentHeader.capacity, in sectors. It is 0 for any other file.
+func SparseVMDKSize(head []byte) int64 {
+	const capacity, sector = 12, 512
+	if len(head) < capacity+8 || !bytes.HasPrefix(head, []byte(sparseMark)) {
+		return 0
+	}
+	sectors := binary.LittleEndian.Uint64(head[capacity:])
+	if sectors > math.MaxInt64/sector {
+		return 0
+	}
+	return int64(sectors) * sector
 }
 
 // QCOW2Header is what matters of the header of a qcow2 image from a stranger. Format: QEMU docs/interop/qcow2.txt.

@@ -3,6 +3,7 @@ package disk
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -34,6 +35,26 @@ func TestDetectFormat(t *testing.T) {
 	}
 	if _, err := DetectFormat(empty + "x"); err == nil {
 		t.Error("a missing file has a format")
+	}
+}
+
+func TestSparseVMDKSize(t *testing.T) {
+	t.Parallel()
+	tool := needTool(t)
+	for subformat, want := range map[string]int64{"monolithicSparse": 3 << 30, "streamOptimized": 3 << 30, "monolithicFlat": 0} {
+		path := filepath.Join(t.TempDir(), "x.vmdk")
+		if err := tool.Create(t.Context(), path, VMDK, 3<<30, CreateOptions{Extra: []string{"-o", "subformat=" + subformat}}); err != nil {
+			t.Fatal(err)
+		}
+		head, err := os.ReadFile(path)
+		if got := SparseVMDKSize(head); err != nil || got != want {
+			t.Errorf("%s: %d, want %d; %v", subformat, got, want, err)
+		}
+	}
+	for _, head := range []string{"", sparseMark, sparseMark + strings.Repeat("\xff", 16)} {
+		if got := SparseVMDKSize([]byte(head)); got != 0 {
+			t.Errorf("%q: %d", head, got)
+		}
 	}
 }
 

@@ -90,11 +90,17 @@ func TestIssueRefuses(t *testing.T) {
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	tokens, now := access(t)
-	token, err := tokens.Login(t.Context(), "ada", "correct horse", "laptop")
+	token, err := tokens.Login(t.Context(), "ada", "correct horse", "laptop", ClientLife)
 	must(t, err)
 	p, err := tokens.Check(t.Context(), token)
 	if err != nil || p.User != "Ada" || p.Name != "laptop" || !p.PermitsIn("OPS", Write) || p.PermitsIn("ops", Admin) {
 		t.Errorf("%+v, %v", p, err)
+	}
+	short, err := tokens.Login(t.Context(), "ada", "correct horse", "web", time.Hour)
+	must(t, err)
+	*now = now.Add(time.Hour)
+	if _, err := tokens.Check(t.Context(), short); !errors.Is(err, ErrRefused) {
+		t.Errorf("a token after its life: %v", err)
 	}
 	must(t, tokens.Logout(t.Context(), p.Token))
 	must(t, tokens.Logout(t.Context(), p.Token))
@@ -102,18 +108,18 @@ func TestLogin(t *testing.T) {
 		t.Errorf("after the logout: %v", err)
 	}
 	for i := range FailuresAllowed {
-		if _, err := tokens.Login(t.Context(), "ada", fmt.Sprint("guess ", i), ""); !errors.Is(err, ErrRefused) {
+		if _, err := tokens.Login(t.Context(), "ada", fmt.Sprint("guess ", i), "", ClientLife); !errors.Is(err, ErrRefused) {
 			t.Errorf("guess %d: %v", i, err)
 		}
 	}
-	if _, err := tokens.Login(t.Context(), "Ada", "correct horse", ""); !errors.Is(err, ErrRefused) {
+	if _, err := tokens.Login(t.Context(), "Ada", "correct horse", "", ClientLife); !errors.Is(err, ErrRefused) {
 		t.Errorf("after %d guesses: %v", FailuresAllowed, err)
 	}
 	*now = now.Add(FailureWindow)
-	if _, err := tokens.Login(t.Context(), "Ada", "correct horse", ""); err != nil {
+	if _, err := tokens.Login(t.Context(), "Ada", "correct horse", "", ClientLife); err != nil {
 		t.Errorf("a minute later: %v", err)
 	}
-	if _, err := tokens.Login(t.Context(), "bob", "correct horse", ""); !errors.Is(err, ErrRefused) {
+	if _, err := tokens.Login(t.Context(), "bob", "correct horse", "", ClientLife); !errors.Is(err, ErrRefused) {
 		t.Errorf("an unknown user: %v", err)
 	}
 }
@@ -210,7 +216,15 @@ func TestEnsureOrg(t *testing.T) {
 		ctx := WithPrincipal(context.WithoutCancel(t.Context()), p)
 		return tokens.db.Tx(ctx, func(tx *sql.Tx) error { return tokens.EnsureOrg(ctx, tx, org) })
 	}
+	check := func(p Principal, org string) error {
+		ctx := WithPrincipal(context.WithoutCancel(t.Context()), p)
+		return tokens.db.Tx(ctx, func(tx *sql.Tx) error { return tokens.CheckOrg(ctx, tx, org) })
+	}
 	writer := Principal{Name: "ci", Scope: Write}
+	must(t, check(Principal{Name: "boss", Scope: Admin}, "new"))
+	if err := check(writer, "new"); !errors.Is(err, ErrNoOrg) {
+		t.Errorf("a writer would make an organisation: %v", err)
+	}
 	if err := ensure(writer, "new"); !errors.Is(err, ErrNoOrg) {
 		t.Errorf("a writer made an organisation: %v", err)
 	}

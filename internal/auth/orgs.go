@@ -86,12 +86,27 @@ func needOrg(ctx context.Context, q querier, name string) error {
 	return err
 }
 
-// EnsureOrg is called by who is about to make the first box of an organisation, inside the same transaction. The first
-// publication of an administrator makes the organisation, that of the daemon itself too; others get ErrNoOrg.
+// CheckOrg says what EnsureOrg would say, and makes nothing.
+func (t *Tokens) CheckOrg(ctx context.Context, tx *sql.Tx, name string) error {
+	err := needOrg(ctx, tx, name)
+	if errors.Is(err, ErrNoOrg) && mayFound(ctx) {
+		return nil
+	}
+	return err
+}
+
+// mayFound tells whether the first publication of whoever asks makes its organisation: that of an administrator, and that of
+// the daemon itself.
+func mayFound(ctx context.Context) bool {
+	who := PrincipalFrom(ctx)
+	return !who.Known() || who.Scope.Permits(Admin)
+}
+
+// EnsureOrg is called by who is about to make the first box of an organisation, inside the same transaction. It makes the
+// organisation for those who may do that; others get ErrNoOrg.
 func (t *Tokens) EnsureOrg(ctx context.Context, tx *sql.Tx, name string) error {
 	err := needOrg(ctx, tx, name)
-	who := PrincipalFrom(ctx)
-	if !errors.Is(err, ErrNoOrg) || who.Known() && !who.Scope.Permits(Admin) {
+	if !errors.Is(err, ErrNoOrg) || !mayFound(ctx) {
 		return err
 	}
 	if err := t.insertOrg(ctx, tx, name); err != nil {

@@ -159,16 +159,16 @@ func hashPassword(password string) (string, error) {
 	return string(sum), err
 }
 
-const (
-	// loginLife is how long a token lasts that was had for a password.
-	loginLife = 365 * 24 * time.Hour
-	// passwordToken is the name of the token that stands for the password itself where a request shows that.
-	passwordToken = "password"
-)
+// ClientLife is how long the token of a program lasts that was had for a password: Vagrant keeps it in a file of its user and
+// asks for no other until that one is refused.
+const ClientLife = 365 * 24 * time.Hour
 
-// Login makes a token for a user, which permits all that he may do, or returns ErrRefused when there is no such user with that
-// password. description says who will use it.
-func (t *Tokens) Login(ctx context.Context, login, password, description string) (string, error) {
+// passwordToken is the name of the token that stands for the password itself where a request shows that.
+const passwordToken = "password"
+
+// Login makes a token for a user, which permits all that he may do for as long as life, or returns ErrRefused when there is no
+// such user with that password. description says who will use it.
+func (t *Tokens) Login(ctx context.Context, login, password, description string, life time.Duration) (string, error) {
 	u, err := t.verify(ctx, login, password)
 	if err != nil {
 		return "", err
@@ -176,7 +176,7 @@ func (t *Tokens) Login(ctx context.Context, login, password, description string)
 	if strings.TrimSpace(description) == "" {
 		description = "login of " + u.name
 	}
-	return t.Issue(ctx, TokenSpec{Name: description, User: u.name, Expires: t.now().Add(loginLife)})
+	return t.Issue(ctx, TokenSpec{Name: description, User: u.name, Expires: t.now().Add(life)})
 }
 
 // CheckPassword is Check for a request that shows a user's name and password, as URLs with both do. The principal has the

@@ -21,14 +21,14 @@ func TestGuessersLockOutThemselves(t *testing.T) {
 	tokens, _ := access(t)
 	thief := from(t, "192.0.2.66")
 	for i := range FailuresAllowed {
-		if _, err := tokens.Login(thief, "ada", fmt.Sprint("guess ", i), ""); !errors.Is(err, ErrRefused) || errors.Is(err, ErrThrottled) {
+		if _, err := tokens.Login(thief, "ada", fmt.Sprint("guess ", i), "", ClientLife); !errors.Is(err, ErrRefused) || errors.Is(err, ErrThrottled) {
 			t.Errorf("guess %d: %v", i, err)
 		}
 	}
-	if _, err := tokens.Login(thief, "ada", "correct horse", ""); !errors.Is(err, ErrThrottled) || !errors.Is(err, ErrRefused) {
+	if _, err := tokens.Login(thief, "ada", "correct horse", "", ClientLife); !errors.Is(err, ErrThrottled) || !errors.Is(err, ErrRefused) {
 		t.Errorf("after %d guesses: %v", FailuresAllowed, err)
 	}
-	if _, err := tokens.Login(from(t, "192.0.2.1"), "ada", "correct horse", ""); err != nil {
+	if _, err := tokens.Login(from(t, "192.0.2.1"), "ada", "correct horse", "", ClientLife); err != nil {
 		t.Errorf("ada at home: %v", err)
 	}
 }
@@ -39,10 +39,10 @@ func TestAddressesAreLimitedOverNames(t *testing.T) {
 	for i := range failuresOfAddress {
 		tokens.tries(from(t, "2001:db8:1:2::"+fmt.Sprint(i)), fmt.Sprint("user", i)).count(&tokens.failures, *now)
 	}
-	if _, err := tokens.Login(from(t, "2001:db8:1:2:ffff::1"), "ada", "correct horse", ""); !errors.Is(err, ErrThrottled) {
+	if _, err := tokens.Login(from(t, "2001:db8:1:2:ffff::1"), "ada", "correct horse", "", ClientLife); !errors.Is(err, ErrThrottled) {
 		t.Errorf("another address of the same network: %v", err)
 	}
-	if _, err := tokens.Login(from(t, "2001:db8:1:3::1"), "ada", "correct horse", ""); err != nil {
+	if _, err := tokens.Login(from(t, "2001:db8:1:3::1"), "ada", "correct horse", "", ClientLife); err != nil {
 		t.Errorf("the network beside it: %v", err)
 	}
 }
@@ -53,7 +53,7 @@ func TestNamesAreLimitedOverAddresses(t *testing.T) {
 	for i := range failuresOfName {
 		tokens.tries(from(t, fmt.Sprint("198.51.100.", i)), "Ada").count(&tokens.failures, *now)
 	}
-	if _, err := tokens.Login(from(t, "192.0.2.1"), "ada", "correct horse", ""); !errors.Is(err, ErrThrottled) {
+	if _, err := tokens.Login(from(t, "192.0.2.1"), "ada", "correct horse", "", ClientLife); !errors.Is(err, ErrThrottled) {
 		t.Errorf("after guesses from everywhere: %v", err)
 	}
 }
@@ -68,7 +68,7 @@ func TestGuessesTogether(t *testing.T) {
 	looked := 0
 	for i := range 4 * FailuresAllowed {
 		wg.Go(func() {
-			_, err := tokens.Login(ctx, "ada", fmt.Sprint("guess ", i), "")
+			_, err := tokens.Login(ctx, "ada", fmt.Sprint("guess ", i), "", ClientLife)
 			mu.Lock()
 			defer mu.Unlock()
 			if !errors.Is(err, ErrThrottled) {
@@ -90,7 +90,7 @@ func TestVerifyEndsWithItsContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := tokens.Login(ctx, "ada", "correct horse", ""); !errors.Is(err, context.Canceled) {
+	if _, err := tokens.Login(ctx, "ada", "correct horse", "", ClientLife); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -98,7 +98,7 @@ func TestVerifyEndsWithItsContext(t *testing.T) {
 func TestLongNamesTakeLittleMemory(t *testing.T) {
 	t.Parallel()
 	tokens, _ := access(t)
-	if _, err := tokens.Login(t.Context(), strings.Repeat("ü", 1<<16), "x", ""); !errors.Is(err, ErrRefused) {
+	if _, err := tokens.Login(t.Context(), strings.Repeat("ü", 1<<16), "x", "", ClientLife); !errors.Is(err, ErrRefused) {
 		t.Error(err)
 	}
 	for key := range tokens.failures.byKey {

@@ -1,5 +1,5 @@
-// Package netx holds what every download needs: how long to wait before the next attempt, which faults pass, when a
-// server has fallen silent, and which part of a file an answer is.
+// Package netx holds what every transfer needs: how long to wait before the next attempt, which faults pass, when the other
+// side has fallen silent, and which part of a file an answer is.
 package netx
 
 import (
@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 )
 
@@ -75,4 +76,43 @@ func (w *watched) Read(p []byte) (int, error) {
 	w.watchdog.Reset(w.stall)
 	defer w.watchdog.Stop()
 	return w.ReadCloser.Read(p)
+}
+
+// silence is after how long without a byte the sender of a body is taken for dead, so that it does not keep a place from
+// those who come again.
+const silence = time.Minute
+
+// ErrSilent is the end of a body of which nothing came any more.
+var ErrSilent = errors.New("the sender has fallen silent")
+
+// Impatient ends the body of a request with ErrSilent when nothing comes for a minute. Only a read waits: what the server
+// does between two of them takes the time that it takes.
+func Impatient(w http.ResponseWriter, body io.ReadCloser) io.ReadCloser {
+	return &impatient{ReadCloser: body, control: http.NewResponseController(w)}
+}
+
+type impatient struct {
+	io.ReadCloser
+	control *http.ResponseController
+	err     error // stays: whoever reads on does not wait again
+}
+
+func (b *impatient) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	// A body that comes from no connection keeps nobody waiting.
+	if err := b.control.SetReadDeadline(time.Now().Add(silence)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return 0, err
+	}
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		b.err = fmt.Errorf("%w: nothing came for %s", ErrSilent, silence)
+		err = b.err
+	case errors.Is(err, io.EOF):
+		// What comes now is the disk's time. A connection that cannot be told so has gone.
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
 }

@@ -3,9 +3,16 @@ package netx
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/boxkiln/boxkiln/internal/netx/netxtest"
 )
 
 func TestBackoffGrowsToALimit(t *testing.T) {
@@ -56,5 +63,27 @@ func TestWithoutURL(t *testing.T) {
 	cause := errors.New("cause")
 	if got := WithoutURL(&url.Error{Op: "Get", URL: "http://h?secret", Err: cause}); !errors.Is(got, cause) || got.Error() != "cause" {
 		t.Error(got)
+	}
+}
+
+func TestImpatientWithSilentSenders(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(netxtest.Hasty(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := Impatient(w, r.Body)
+		text, err := io.ReadAll(body)
+		_, again := body.Read(make([]byte, 1))
+		fmt.Fprintf(w, "%s, %t, %t", text, errors.Is(err, ErrSilent), errors.Is(again, ErrSilent))
+	})))
+	t.Cleanup(server.Close)
+	if _, got := netxtest.Stall(t, http.MethodPut, server.URL, "half", nil); got != "half, true, true" {
+		t.Errorf("a silent sender: %s", got)
+	}
+	res, err := http.Post(server.URL, "text/plain", strings.NewReader("whole"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if got, err := io.ReadAll(res.Body); string(got) != "whole, false, false" || err != nil {
+		t.Errorf("a good one: %s, %v", got, err)
 	}
 }
