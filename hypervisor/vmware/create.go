@@ -150,7 +150,14 @@ func (d *Driver) fresh(ctx context.Context, m *Machine, spec hypervisor.Spec, se
 	if err != nil {
 		return nil, err
 	}
-	return draw(spec, set, files)
+	if set.Template.VMX != "" {
+		return fromTemplate(spec, set)
+	}
+	f := draw(spec, set)
+	if set.Template.Disk != "" && len(files) > 1 {
+		return f, errors.Join(attachDisks(f, spec.Disks[:1], files[:1]), addTemplates(f, spec, set))
+	}
+	return f, attachDisks(f, spec.Disks, files)
 }
 
 // emptyDisks makes disks, the first of which has the number first.

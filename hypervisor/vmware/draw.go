@@ -13,8 +13,8 @@ import (
 	"github.com/boxkiln/boxkiln/hypervisor/vmx"
 )
 
-// draw writes the VMX file of a new machine, whose disks are called files.
-func draw(spec hypervisor.Spec, set settings, files []string) (*vmx.File, error) {
+// draw writes the VMX file of a new machine without drives.
+func draw(spec hypervisor.Spec, set settings) *vmx.File {
 	f := new(vmx.File)
 	for _, kv := range basics {
 		f.Set(kv[0], kv[1])
@@ -33,7 +33,7 @@ func draw(spec hypervisor.Spec, set settings, files []string) (*vmx.File, error)
 	}
 	drawNetwork(f, spec.Network, set.Net)
 	drawPeripherals(f, set)
-	return f, attachDisks(f, spec.Disks, files)
+	return f
 }
 
 // basics are what Packer's template of a VMX file has, too: without the bridges there is no slot for PCI Express cards.
@@ -223,12 +223,18 @@ func attachDisks(f *vmx.File, disks []hypervisor.Disk, files []string) error {
 
 // attachMedia attaches CDs, in drives that are empty first, and the floppy disk.
 func attachMedia(f *vmx.File, spec hypervisor.Spec, set settings) error {
-	s, free := slotsOf(f), emptyDrives(f)
+	s, free, there := slotsOf(f), emptyDrives(f), map[string]bool{}
+	for _, d := range f.Devices() {
+		there[d.File] = true // a template can have attached one
+	}
 	images := spec.CDs
 	if image := spec.Fetched[fetchTools]; set.Tools.Mode == "attach" && image != "" {
 		images = append(images[:len(images):len(images)], image)
 	}
 	for _, path := range images {
+		if there[path] {
+			continue
+		}
 		var key string
 		if len(free) > 0 {
 			key, free = free[0], free[1:]

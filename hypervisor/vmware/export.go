@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -141,13 +140,9 @@ func (x *export) folder(ctx context.Context) error {
 // growable tells the kinds of disks that can be made smaller.
 func growable(typ int) bool { return typ == 0 || typ == 1 }
 
-// diskFile is the name of an exported disk, as Packer gives them: disk.vmdk, disk-1.vmdk ...
+// diskFile is the name of an exported disk.
 func (x *export) diskFile(i int) string {
-	name := cmp.Or(x.Set.Disks.Name, defaultDiskName)
-	if i > 0 {
-		name += "-" + strconv.Itoa(i)
-	}
-	return name + ".vmdk"
+	return numberedDisk(cmp.Or(x.Set.Disks.Name, defaultDiskName), i)
 }
 
 // progress tells the progress of one of the disks, each of which counts the same.
@@ -233,7 +228,7 @@ func (x *export) describe(name string) (hypervisor.File, error) {
 		f.Role = hypervisor.RoleNVRAM
 	case disk.VMDK:
 		// The parts of a split disk have no descriptor, and a snapshot's disk stands on another one.
-		if d, err := inspect(f.Path); err == nil && d.parent == "" {
+		if d, err := inspect(f.Path); err == nil && !d.linked() {
 			f.Role, f.VirtualSize = hypervisor.RoleDisk, d.size
 		}
 	}

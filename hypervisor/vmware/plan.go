@@ -213,6 +213,7 @@ func (p *planner) settings() settings {
 	s.USB = p.usb()
 	s.Net = netOf(cmp.Or(a.Network, networkNAT))
 	s.Serial, s.Parallel = p.serial(), p.parallel()
+	s.Template = templateSettings{VMX: a.VMXTemplatePath, Disk: a.VMXDiskTemplatePath}
 	return s
 }
 

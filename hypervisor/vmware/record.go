@@ -58,8 +58,16 @@ const (
 // vmxPath is where the VMX file of a machine with that Spec.Dir lies.
 func vmxPath(dir string) string { return filepath.Join(dir, machineFolder, vmxName) }
 
+// numberedDisk is the file name of a disk, as Packer gives them: disk.vmdk, disk-1.vmdk ...
+func numberedDisk(base string, i int) string {
+	if i > 0 {
+		base += "-" + strconv.Itoa(i)
+	}
+	return base + ".vmdk"
+}
+
 // diskName is the file name of a working disk.
-func diskName(i int) string { return "disk-" + strconv.Itoa(i) + ".vmdk" }
+func diskName(i int) string { return numberedDisk(defaultDiskName, i) }
 
 // readVMX reads a VMX file. One that is not there is hypervisor.ErrNotFound.
 func readVMX(path string) (*vmx.File, error) {

@@ -18,14 +18,15 @@ type settings struct {
 	Sound       bool   `json:"sound,omitempty" guest:"yes"`
 	USB         string `json:"usb,omitempty" guest:"yes"` // version; empty for none
 
-	Disks    diskSettings   `json:"disks" guest:"inside"`
-	Net      netSettings    `json:"net" guest:"yes"`
-	VNC      vncSettings    `json:"vnc" guest:"no"`
-	Serial   portSettings   `json:"serial" guest:"yes"`
-	Parallel portSettings   `json:"parallel" guest:"yes"`
-	Tools    toolsSettings  `json:"tools" guest:"yes"`
-	Source   sourceSettings `json:"source" guest:"inside"`
-	Export   exportSettings `json:"export" guest:"artifact"`
+	Disks    diskSettings     `json:"disks" guest:"inside"`
+	Net      netSettings      `json:"net" guest:"yes"`
+	VNC      vncSettings      `json:"vnc" guest:"no"`
+	Serial   portSettings     `json:"serial" guest:"yes"`
+	Parallel portSettings     `json:"parallel" guest:"yes"`
+	Tools    toolsSettings    `json:"tools" guest:"yes"`
+	Template templateSettings `json:"template" guest:"yes"`
+	Source   sourceSettings   `json:"source" guest:"inside"`
+	Export   exportSettings   `json:"export" guest:"artifact"`
 
 	// Data are settings for the VMX file that win over all others, DataPost those for the exported one.
 	Data      map[string]string `json:"data,omitempty" guest:"yes"`
@@ -67,6 +68,12 @@ type toolsSettings struct {
 	Flavor     string `json:"flavor,omitempty" guest:"yes"`
 	UploadPath string `json:"upload_path,omitempty" guest:"yes"`
 	Source     string `json:"source,omitempty" guest:"yes"`
+}
+
+// templateSettings are files with templates of VMX files.
+type templateSettings struct {
+	VMX  string `json:"vmx,omitempty" guest:"yes"`
+	Disk string `json:"disk,omitempty" guest:"yes"` // of each further disk
 }
 
 type sourceSettings struct {

@@ -3,9 +3,11 @@ package vmware
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/interpolate"
@@ -13,22 +15,35 @@ import (
 
 var _ hypervisor.Fetcher = (*Driver)(nil)
 
-// fetchTools is the name of the image of VMware Tools among the files that a machine needs.
-const fetchTools = "VMware Tools"
+// The names of what a machine can need on this host.
+const (
+	fetchTools        = "VMware Tools"
+	fetchTemplate     = "the template of the VMX file"
+	fetchDiskTemplate = "the template of further disks"
+)
 
-// Fetches names the image of VMware Tools, if the template wants them in its guest.
+// Fetches names the image of VMware Tools, if the template wants them in its guest, and files that describe the machine.
 func (d *Driver) Fetches(_ context.Context, spec hypervisor.Spec) ([]hypervisor.Fetch, error) {
 	set, err := decodeSettings(spec.Options)
-	if err != nil || set.Tools.Mode == "" {
+	if err != nil {
 		return nil, err
 	}
-	path := set.Tools.Source
-	if path == "" {
-		if path, err = d.toolsOf(set).image(set.Tools.Flavor); err != nil {
-			return nil, err
+	wanted := map[string]string{fetchTemplate: set.Template.VMX, fetchDiskTemplate: set.Template.Disk}
+	if set.Tools.Mode != "" {
+		wanted[fetchTools] = set.Tools.Source
+		if set.Tools.Source == "" {
+			if wanted[fetchTools], err = d.toolsOf(set).image(set.Tools.Flavor); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return []hypervisor.Fetch{{Name: fetchTools, URL: path, Checksum: "none"}}, nil
+	var fetches []hypervisor.Fetch
+	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+		if wanted[name] != "" {
+			fetches = append(fetches, hypervisor.Fetch{Name: name, URL: wanted[name], Checksum: "none"})
+		}
+	}
+	return fetches, nil
 }
 
 // image finds the image of VMware Tools for a system, as VMware installs it.

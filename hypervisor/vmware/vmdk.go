@@ -9,17 +9,17 @@ import (
 	"io"
 	"math"
 	"os"
-	"regexp"
 	"strconv"
-	"strings"
+
+	"github.com/boxkiln/boxkiln/hypervisor/disk/vmdk"
 )
 
-// vmdk is what the driver must know of a disk's file. Format: VMware's Virtual Disk Format 5.0.
-type vmdk struct {
-	size       int64  // that the guest sees, in bytes
-	createType string // monolithicSparse, twoGbMaxExtentSparse ...
-	parent     string // the disk under it, as its descriptor names it; empty for none
-	extents    []string
+// diskImage is what the driver must know of a disk's file.
+type diskImage struct {
+	vmdk.Descriptor
+	size int64 // that the guest sees, in bytes
+	// whole says that the descriptor is in the file, which is all of the disk then, whatever it calls itself.
+	whole bool
 }
 
 const (
@@ -28,72 +28,66 @@ const (
 )
 
 // inspect reads the descriptor of a disk: the file itself, or in the file of a growable disk.
-func inspect(path string) (vmdk, error) {
+func inspect(path string) (diskImage, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return vmdk{}, err
+		return diskImage{}, err
 	}
 	defer f.Close()
-	text, err := descriptor(f)
+	d, err := readImage(f)
 	if err != nil {
-		return vmdk{}, fmt.Errorf("disk %s: %w", path, err)
-	}
-	d := parseDescriptor(text)
-	if d.createType == "" || d.size <= 0 {
-		return d, fmt.Errorf("disk %s: it is no VMDK whose descriptor can be read", path)
+		return d, fmt.Errorf("disk %s: %w", path, err)
 	}
 	return d, nil
 }
 
-func descriptor(f *os.File) (string, error) {
+// readImage reads the descriptor of a disk from its beginning. Format: VMware's Virtual Disk Format 5.0.
+func readImage(r io.Reader) (diskImage, error) {
 	head := make([]byte, sectorSize)
-	if _, err := io.ReadFull(f, head); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return "", err
+	n, err := io.ReadFull(r, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return diskImage{}, err
 	}
-	offset, size := int64(0), int64(maxDescriptor)
-	if string(head[:4]) == "KDMV" {
-		offset = sectorSize * int64(binary.LittleEndian.Uint64(head[28:]))
+	text := io.MultiReader(bytes.NewReader(head[:n]), r)
+	size := int64(maxDescriptor)
+	whole := string(head[:4]) == "KDMV"
+	if whole {
+		offset := sectorSize * int64(binary.LittleEndian.Uint64(head[28:]))
 		size = sectorSize * int64(binary.LittleEndian.Uint64(head[36:]))
-		if offset <= 0 || size <= 0 || size > maxDescriptor {
-			return "", errors.New("it has no descriptor of its own: name the file that describes it, not one of its parts")
+		if offset < sectorSize || size <= 0 || size > maxDescriptor || offset > maxDescriptor {
+			return diskImage{}, errors.New("it has no descriptor of its own: name the file that describes it, not one of its parts")
 		}
+		if _, err := io.CopyN(io.Discard, r, offset-sectorSize); err != nil {
+			return diskImage{}, err
+		}
+		text = r
 	}
-	text, err := io.ReadAll(io.NewSectionReader(f, offset, size))
-	if i := bytes.IndexByte(text, 0); i >= 0 {
-		text = text[:i]
+	b, err := io.ReadAll(io.LimitReader(text, size))
+	if err != nil {
+		return diskImage{}, err
 	}
-	return string(text), err
+	d, err := vmdk.ParseDescriptor(b)
+	if err != nil {
+		return diskImage{}, err
+	}
+	i := diskImage{Descriptor: d, whole: whole}
+	for _, e := range d.Extents {
+		if e.Sectors < 0 || e.Sectors > (math.MaxInt64-i.size)/sectorSize {
+			return diskImage{}, errors.New("it has an impossible size")
+		}
+		i.size += e.Sectors * sectorSize
+	}
+	return i, nil
 }
 
-var (
-	descriptorLine = regexp.MustCompile(`(?mi)^\s*(createType|parentFileNameHint)\s*=\s*"?([^"\r\n]*)"?`)
-	extentLine     = regexp.MustCompile(`(?m)^\s*(?:RW|RDONLY|NOACCESS)\s+(\d+)\s+\S+(?:\s+"([^"]*)")?`)
-)
+// noParent is the ParentCID of a disk that stands on no other.
+const noParent = 0xffffffff
 
-func parseDescriptor(text string) vmdk {
-	var d vmdk
-	for _, m := range descriptorLine.FindAllStringSubmatch(text, -1) {
-		if strings.EqualFold(m[1], "createType") {
-			d.createType = m[2]
-		} else {
-			d.parent = m[2]
-		}
-	}
-	for _, m := range extentLine.FindAllStringSubmatch(text, -1) {
-		sectors, err := strconv.ParseInt(m[1], 10, 64)
-		if err != nil || sectors > math.MaxInt64/sectorSize-d.size/sectorSize {
-			return vmdk{}
-		}
-		d.size += sectors * sectorSize
-		if m[2] != "" {
-			d.extents = append(d.extents, m[2])
-		}
-	}
-	return d
-}
+// linked tells a disk that stands on another one.
+func (i diskImage) linked() bool { return i.ParentCID != noParent }
 
 // plain tells a disk whose file can be copied: all of it is in one growable file.
-func (d vmdk) plain() bool { return d.createType == "monolithicSparse" && d.parent == "" }
+func (i diskImage) plain() bool { return i.CreateType == "monolithicSparse" && !i.linked() }
 
 // The kinds of disks, as vmware-vdiskmanager -t has them.
 const typeSparse = 0
