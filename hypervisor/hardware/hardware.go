@@ -234,3 +234,15 @@ func (m Machine) Disks() []Drive {
 	}
 	return disks
 }
+
+// Clone returns a copy that shares no list of drives, cards or ports with m. Lists that are empty are nil in it.
+func (m Machine) Clone() Machine {
+	m.Boot = append([]BootDevice(nil), m.Boot...)
+	m.NICs = append([]NIC(nil), m.NICs...)
+	m.Serial = append([]Serial(nil), m.Serial...)
+	m.Controllers = append([]Controller(nil), m.Controllers...)
+	for i := range m.Controllers {
+		m.Controllers[i].Drives = append([]Drive(nil), m.Controllers[i].Drives...)
+	}
+	return m
+}

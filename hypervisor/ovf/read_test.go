@@ -198,7 +198,7 @@ func TestReadWithoutSettings(t *testing.T) {
 	for i := range want.Controllers {
 		want.Controllers[i].Name = ""
 	}
-	if diff := cmp.Diff(want, clone(d.Machine)); diff != "" {
+	if diff := cmp.Diff(want, d.Machine.Clone()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
@@ -253,7 +253,7 @@ func TestReadOthers(t *testing.T) {
 			if len(got.Files) != 1 {
 				t.Errorf("files: %+v", got.Files)
 			}
-			got.Files, got.Remarks, got.Machine = nil, nil, clone(got.Machine)
+			got.Files, got.Remarks, got.Machine = nil, nil, got.Machine.Clone()
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
 			}

@@ -67,11 +67,11 @@ func (d *Driver) SeedHost(context.Context, hypervisor.Spec) (bind, seen string, 
 // the error is both ErrNotFound and ErrForeign.
 func (d *Driver) Open(ctx context.Context, h hypervisor.Handle) (hypervisor.Machine, error) {
 	m, err := d.find(ctx, h.Name, h.UUID, h.Dir, h.Tag)
-	if err != nil {
-		return nil, err
-	}
-	if m.record.Tag != h.Tag || h.Tag.Install != d.install {
+	switch {
+	case errors.Is(err, hypervisor.ErrForeign), err == nil && (m.record.Tag != h.Tag || h.Tag.Install != d.install):
 		return nil, fmt.Errorf("%w: %w: %q", hypervisor.ErrNotFound, hypervisor.ErrForeign, h.Name)
+	case err != nil:
+		return nil, err
 	}
 	return m, nil
 }

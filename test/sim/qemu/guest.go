@@ -51,7 +51,7 @@ func (g *Guest) Keys(ctx context.Context, keys []Key) error {
 			"down": k.Down, "key": map[string]any{"type": "number", "data": k.Code},
 		}}
 		if err := g.run(ctx, "input-send-event", map[string]any{"events": []any{event}}, nil); err != nil {
-			if refused := (*qmpError)(nil); i > 0 && ctx.Err() == nil && !errors.As(err, &refused) {
+			if i > 0 && ctx.Err() == nil && isEnding(err) {
 				return nil
 			}
 			return err
@@ -63,6 +63,12 @@ func (g *Guest) Keys(ctx context.Context, keys []Key) error {
 		}
 	}
 	return nil
+}
+
+// isEnding tells if a command failed because the machine is about to be gone, or is.
+func isEnding(err error) bool {
+	refused := (*qmpError)(nil)
+	return !errors.As(err, &refused) || refused.Desc == "VM not running"
 }
 
 // ChangeMedium puts a raw image into the CD or floppy drive with that ID, or empties it if path is empty. A guest that has

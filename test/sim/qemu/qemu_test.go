@@ -315,8 +315,9 @@ func TestRefused(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "/nowhere/disk.vdi") {
 		t.Errorf("a disk that is not there: %v", err)
 	}
-	wait(t, m.dir, qemu.WaitUnlocked)
-	m.want(t, qemu.Crashed)
+	if s := m.want(t, qemu.Crashed); s.Locked {
+		t.Error("the session of a machine that did not start goes on")
+	}
 }
 
 func TestKilled(t *testing.T) {

@@ -31,7 +31,8 @@ func Supervise() {
 	os.Exit(0)
 }
 
-// supervise holds the session of a directory for the life of its machine. It says "ok" on answer when QEMU runs, or why not.
+// supervise holds the session of a directory for the life of its machine. It says "ok" on answer when QEMU runs, or else why
+// not, when the session is over.
 func supervise(dir string, answer *os.File) error {
 	lock, err := hold(dir)
 	if err != nil {
@@ -48,9 +49,9 @@ func supervise(dir string, answer *os.File) error {
 	runtime.LockOSThread()
 	v, err := launch(dir, s)
 	if err != nil {
-		err = errors.Join(err, writeRecord(dir, record{State: Crashed, Since: time.Now(), Reason: err.Error()}))
+		undo := errors.Join(writeRecord(dir, record{State: Crashed, Since: time.Now(), Reason: err.Error()}), removeAll(s.RemoveAtEnd), lock.Close())
 		fmt.Fprintln(answer, err)
-		return errors.Join(err, removeAll(s.RemoveAtEnd))
+		return errors.Join(err, undo)
 	}
 	fmt.Fprintln(answer, "ok")
 	answer.Close()

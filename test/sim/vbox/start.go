@@ -93,14 +93,16 @@ func (c *call) boot(s *state, m *machine) error {
 	if err != nil {
 		return err
 	}
-	log := c.dropTakenPorts(m, &spec)
 	if err := os.MkdirAll(filepath.Join(m.Folder, "Logs"), 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(m.Folder, "Logs", "VBox.log"), []byte(log), 0o600); err != nil {
-		return err
+	log := "VirtualBox VM " + c.profile.version + " (simulator)\n"
+	for range 3 { // somebody may take a port between a look and QEMU's
+		log += m.dropTakenPorts(&spec)
+		if err = qemu.Start(c.ctx, c.runDir(m), spec); err == nil || !strings.Contains(err.Error(), "Could not set up host forwarding rule") {
+			break
+		}
 	}
-	err = qemu.Start(c.ctx, c.runDir(m), spec)
 	if errors.Is(err, qemu.ErrLocked) {
 		return &comError{code: badObjState, component: machineWrap,
 			text: fmt.Sprintf("The machine '%s' is already locked by a session (or being locked or unlocked)", m.Name)}
@@ -108,12 +110,12 @@ func (c *call) boot(s *state, m *machine) error {
 	if err != nil {
 		return cannotRun(err.Error())
 	}
-	return nil
+	return os.WriteFile(filepath.Join(m.Folder, "Logs", "VBox.log"), []byte(log), 0o600)
 }
 
 // dropTakenPorts leaves out forwards whose port somebody has: VirtualBox starts without them and says so only in its log.
-func (c *call) dropTakenPorts(m *machine, spec *qemu.Spec) string {
-	log := "VirtualBox VM " + c.profile.version + " (simulator)\n"
+func (m *machine) dropTakenPorts(spec *qemu.Spec) string {
+	log := ""
 	for i := range spec.NICs {
 		n := &spec.NICs[i]
 		n.Forwards = slices.DeleteFunc(n.Forwards, func(f qemu.Forward) bool {
