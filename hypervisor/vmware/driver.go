@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/disk"
@@ -43,7 +44,9 @@ type Driver struct {
 	disks   disk.Tool
 	tools   tools
 	asks    asks
-	starts  chan struct{} // holds the one start that goes on: it chooses a port that must stay free until VMware has it
+	// patience is how long a console is waited for; 0 for vncPatience.
+	patience time.Duration
+	starts   chan struct{} // holds the one start that goes on: it chooses a port that must stay free until VMware has it
 }
 
 var _ hypervisor.Driver = (*Driver)(nil)

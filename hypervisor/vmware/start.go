@@ -1,6 +1,7 @@
 package vmware
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -19,7 +20,7 @@ import (
 // its log says so.
 const vncTries = 3
 
-// vncPatience is how long the VNC server may take to answer after the machine has started.
+// vncPatience is how long the VNC server may take to answer after the machine has started, unless a test is less patient.
 const vncPatience = 15 * time.Second
 
 // Start powers the machine on and sees to it that its VNC server answers.
@@ -157,7 +158,7 @@ const vncPoll = 100 * time.Millisecond
 
 // vncAnswers waits until the console takes the password. A machine that has ended by itself meanwhile needs none.
 func (m *Machine) vncAnswers(ctx context.Context) error {
-	deadline := time.Now().Add(vncPatience)
+	deadline := time.Now().Add(cmp.Or(m.driver.patience, vncPatience))
 	for {
 		conn, err := m.dial(ctx)
 		if err == nil {
