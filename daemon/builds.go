@@ -118,10 +118,15 @@ func (b *Builds) check(p *build.Plan, who auth.Principal) error {
 	if _, ok := b.drivers[p.Driver]; !ok {
 		return wire.Errorf(wire.CodeBadRequest, "%s: this daemon has no driver %q", p.Label, p.Driver)
 	}
-	if what := hostAccess(p); what != "" && !who.Scope.Permits(auth.Admin) {
+	if what := hostAccess(p, b.parts); what != "" && !who.Scope.Permits(auth.Admin) {
 		return wire.Errorf(wire.CodeForbidden, "%s: %s, which needs an admin token or the daemon's socket", p.Label, what)
 	}
 	p.Options.Direct = p.Options.Direct && who.SameUser
+	for _, in := range p.Inputs {
+		if in.InPlace && !who.SameUser {
+			return wire.Errorf(wire.CodeForbidden, "%s: %q is to be read in place, which is for the daemon's own user", p.Label, in.Path)
+		}
+	}
 	p.Options.Founds = who.Scope.Permits(auth.Admin)
 	if err := b.queue.Budget().Admit(p.Needs()); err != nil {
 		return wire.Errorf(wire.CodeOverBudget, "%s: %w", p.Label, err)

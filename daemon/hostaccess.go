@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/iso"
 )
 
@@ -13,7 +14,12 @@ const shellLocal = "shell-local"
 
 // hostAccess tells what a plan does on the daemon's host beyond running a guest, or nothing. Whoever may only submit
 // builds must not read the host's files or run its programs by way of one.
-func hostAccess(p *build.Plan) string {
+func hostAccess(p *build.Plan, parts build.Parts) string {
+	if toucher, ok := parts.Sources[p.Builder].Planner.(hypervisor.HostToucher); ok {
+		if what := toucher.TouchesHost(p.Machine.Options); what != "" {
+			return what
+		}
+	}
 	switch {
 	case runsOnHost(p):
 		return "shell-local runs commands on the daemon's host"
@@ -21,6 +27,10 @@ func hostAccess(p *build.Plan) string {
 		return "iso_url names a file of the daemon's host"
 	case p.Media.ISOTargetPath != "":
 		return "iso_target_path names a place on the daemon's host"
+	case len(p.SourceFiles) == 0 && isLocal(p.Machine.Source):
+		return "source_path names a file of the daemon's host"
+	case p.Machine.SourceTarget != "":
+		return "target_path names a place on the daemon's host"
 	case opensFiles(p.Machine.Options), p.Machine.Firmware.Code != "", p.Machine.Firmware.Vars != "":
 		return "qemuargs, qemu_binary, volumes and firmware files reach into the daemon's host"
 	}

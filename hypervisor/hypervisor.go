@@ -179,6 +179,15 @@ type Spec struct {
 	CDs       []string `json:"cds,omitempty" guest:"no"` // absolute paths of images; the first is what it boots from
 	Floppy    string   `json:"floppy,omitempty" guest:"no"`
 	Network   Network  `json:"network" guest:"yes"`
+	// Source is an exported machine (.ovf, .ova, .vmx) to start from instead of making one, as the template names it: a path
+	// or URL. When the build runs it is an absolute path on this host, with the files that it names beside it.
+	Source string `json:"source,omitempty" guest:"apart"`
+	// SourceChecksum is that of the file Source alone, in the forms of iso_checksum; empty for none. SourceTarget is where a
+	// download of it is kept; empty for the cache.
+	SourceChecksum string `json:"source_checksum,omitempty" guest:"apart"`
+	SourceTarget   string `json:"source_target,omitempty" guest:"no"`
+	// Fetched are the paths of what the driver's Fetches asked for, by name.
+	Fetched map[string]string `json:"fetched,omitempty" guest:"no"`
 	// HTTP is the seed server's port on this host, for arguments that name it; 0 without one.
 	HTTPPort int `json:"http_port,omitempty" guest:"no"`
 	// Options are the driver's own arguments, which only that driver decodes.
@@ -196,7 +205,9 @@ func (e Endpoint) String() string { return net.JoinHostPort(e.Host, strconv.Itoa
 
 // Capabilities is what Probe found.
 type Capabilities struct {
-	Available   bool     `json:"available"`
+	Available bool `json:"available"`
+	// Absent says that the hypervisor's programs are not installed: nobody has to mend what nobody uses.
+	Absent      bool     `json:"absent,omitempty"`
 	Version     string   `json:"version"`
 	Accelerator string   `json:"accelerator"` // "kvm", "tcg"; empty where it has no meaning
 	Notes       []string `json:"notes,omitempty"`
@@ -212,7 +223,7 @@ type Problem struct {
 
 // ExportOptions say how disks leave the machine.
 type ExportOptions struct {
-	Format   string // qcow2 or raw
+	Format   string // as the template says, such as qcow2, raw, ovf or ova; empty for the driver's default
 	Compress bool   // compressed clusters (qemu-img convert -c)
 	// KeepHoles skips the rewrite that drops unused clusters (Packer's skip_compaction).
 	SkipCompaction bool
@@ -250,6 +261,8 @@ type File struct {
 	Size        int64  `json:"size"`
 	VirtualSize int64  `json:"virtual_size,omitempty"` // of a disk, bytes
 	SHA256      string `json:"sha256,omitempty"`
+	// Package is what the file is part of, if the machine was made into packages.
+	Package Package `json:"package,omitempty"`
 	// Box is what the packer knows of a box that it made, for whoever publishes it: the summary of package boxfile, which
 	// names the bytes that it is about. It is carried as JSON, because what is in a box is no matter of a hypervisor.
 	Box json.RawMessage `json:"box,omitempty"`

@@ -13,3 +13,10 @@ type Reacher interface {
 	// these options cannot be known beforehand, in words that follow "it": "starts from a volume of a pool".
 	Reaching(options json.RawMessage, r schema.Reach) (values []schema.Value, never string, err error)
 }
+
+// HostToucher is the ability of a Planner to tell what its driver's options do on the daemon's host beyond running a guest, in
+// words such as "vboxmanage runs commands on the daemon's host"; empty for nothing. Whoever may only submit builds must not
+// read files or run programs by way of one.
+type HostToucher interface {
+	TouchesHost(options json.RawMessage) string
+}

@@ -40,8 +40,8 @@ func (a MediaArgs) Validate() []error {
 			errs = append(errs, fmt.Errorf("iso_url: %w", err))
 		}
 	}
-	needed := a.ISOChecksum != "" || boxes == 0 // a registry knows the digests of its boxes
-	if _, err := ParseChecksum(a.ISOChecksum); err != nil && needed {
+	needed := a.checksum() != "" || boxes == 0 // a registry knows the digests of its boxes
+	if _, err := ParseChecksum(a.checksum()); err != nil && needed {
 		errs = append(errs, fmt.Errorf("iso_checksum: %w", err))
 	}
 	if strings.ContainsAny(a.ISOTargetExtension, "/\\\x00") {

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/klauspost/pgzip"
+
+	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
 // Contents is what goes into a box.
@@ -238,7 +240,7 @@ func (b *boxWriter) file(f File) error {
 	if err := b.header(f.Name, st.Size(), src); err != nil {
 		return err
 	}
-	if err := eachExtent(src, st.Size(), func(e extent) error { return b.copy(src, e) }); err != nil {
+	if err := fsx.EachExtent(src, st.Size(), func(e fsx.Extent) error { return b.copy(src, e) }); err != nil {
 		return err
 	}
 	return unchanged(src, st)
@@ -257,16 +259,16 @@ func unchanged(f *os.File, before os.FileInfo) error {
 }
 
 // copy copies one extent; a hole is written as zeros without reading it.
-func (b *boxWriter) copy(src io.ReaderAt, e extent) error {
-	if e.hole {
+func (b *boxWriter) copy(src io.ReaderAt, e fsx.Extent) error {
+	if e.Hole {
 		clear(b.buf)
 	}
-	for off := e.start; off < e.end; {
+	for off := e.Start; off < e.End; {
 		if b.ctx.Err() != nil {
 			return context.Cause(b.ctx)
 		}
-		chunk := b.buf[:min(int64(len(b.buf)), e.end-off)]
-		if !e.hole {
+		chunk := b.buf[:min(int64(len(b.buf)), e.End-off)]
+		if !e.Hole {
 			if n, err := src.ReadAt(chunk, off); n < len(chunk) {
 				return fmt.Errorf("it changed while it was read: %w", err)
 			}

@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/boxkiln/boxkiln/internal/leaktest"
+
+	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -148,12 +150,12 @@ func TestHolesReadAsZeros(t *testing.T) {
 		t.Fatal(err)
 	}
 	var read, end int64
-	err = eachExtent(f, size, func(e extent) error {
-		if e.start != end || e.end <= e.start {
+	err = fsx.EachExtent(f, size, func(e fsx.Extent) error {
+		if e.Start != end || e.End <= e.Start {
 			t.Errorf("extent %+v after %d", e, end)
 		}
-		if end = e.end; !e.hole {
-			read += e.end - e.start
+		if end = e.End; !e.Hole {
+			read += e.End - e.Start
 		}
 		return nil
 	})

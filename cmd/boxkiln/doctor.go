@@ -51,12 +51,22 @@ func runDoctor(ctx context.Context, env *environment, asJSON bool) error {
 	} else {
 		env.printDiagnosis(d, driverNames(drivers))
 	}
-	for _, c := range d.Drivers {
-		if !c.Available {
-			return errors.Join(errDoctor, silentError{exitFailed})
-		}
+	if !d.well() {
+		return errors.Join(errDoctor, silentError{exitFailed})
 	}
 	return nil
+}
+
+// well tells whether a driver works and none that is installed does not.
+func (d diagnosis) well() bool {
+	works := false
+	for _, c := range d.Drivers {
+		if !c.Available && !c.Absent {
+			return false
+		}
+		works = works || c.Available
+	}
+	return works
 }
 
 func probe(ctx context.Context, driver hypervisor.Driver) hypervisor.Capabilities {
@@ -91,7 +101,10 @@ func (e *environment) printDiagnosis(d diagnosis, names []string) {
 	for _, name := range names {
 		c := d.Drivers[name]
 		state := "works"
-		if !c.Available {
+		switch {
+		case c.Absent:
+			state = "not installed"
+		case !c.Available:
 			state = "DOES NOT WORK"
 		}
 		fmt.Fprintf(e.stdout, "\n%s: %s\n", name, state)

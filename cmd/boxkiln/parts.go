@@ -29,7 +29,8 @@ import (
 func newDrivers(log *slog.Logger) func(install string) map[string]hypervisor.Driver {
 	return func(install string) map[string]hypervisor.Driver {
 		return map[string]hypervisor.Driver{
-			libvirt.Name: libvirt.New(libvirt.Options{Install: install, Log: log}),
+			libvirt.Name:    libvirt.New(libvirt.Options{Install: install, Log: log}),
+			virtualbox.Name: virtualbox.New(virtualbox.Options{Install: install, Log: log}),
 		}
 	}
 }
@@ -57,7 +58,7 @@ func guestGroups() []any {
 // consoleGroups are the arguments of every source that installs at a console.
 func consoleGroups() []any {
 	return append(guestGroups(), iso.MediaArgs{}, iso.CDArgs{}, iso.FloppyArgs{}, seedhttp.Args{},
-		hypervisor.BootArgs{}, hypervisor.ShutdownArgs{}, build.PublishArgs{})
+		hypervisor.BootArgs{}, hypervisor.ShutdownArgs{}, hypervisor.PackageArgs{}, build.PublishArgs{})
 }
 
 func sources() map[string]build.SourceKind {
@@ -77,7 +78,13 @@ func sources() map[string]build.SourceKind {
 			kinds[typ] = build.SourceKind{Schema: schema.Unbuilt(typ, "", noDriver, append(shared(), groups(typ)...)...)}
 		}
 	}
-	describe(virtualbox.Types(), virtualbox.Groups, consoleGroups)
+	for _, typ := range virtualbox.Types() {
+		kinds[typ] = build.SourceKind{
+			Schema: schema.New(typ, virtualbox.Doc(typ), append(consoleGroups(), virtualbox.Groups(typ)...)...),
+			Driver: virtualbox.Name, Planner: virtualbox.Planner{Type: typ}, SourceFiles: virtualbox.SourceFiles,
+			NoMedium: typ == virtualbox.TypeOVF || typ == virtualbox.TypeVM,
+		}
+	}
 	describe(vmware.Types(), vmware.Groups, consoleGroups)
 	describe(aws.Types(), aws.Groups, guestGroups)
 	return kinds

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/google/uuid"
@@ -107,6 +108,10 @@ func sourceLine(pos template.Pos) string {
 func readInputs(plans []build.Plan, parts build.Parts) error {
 	var errs error
 	for i := range plans {
+		if err := findSource(&plans[i], parts); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("%s: source_path: %w", plans[i].Label, err))
+			continue
+		}
 		names, err := build.InputNames(&plans[i], parts)
 		if err == nil {
 			plans[i].Inputs, err = inputs.Collect(plans[i].Cwd, names)
@@ -116,4 +121,34 @@ func readInputs(plans []build.Plan, parts build.Parts) error {
 		}
 	}
 	return errs
+}
+
+// findSource notes the files of an exported machine that lies on this machine.
+func findSource(p *build.Plan, parts build.Parts) error {
+	files := parts.Sources[p.Builder].SourceFiles
+	name, local := localName(p.Machine.Source)
+	if files == nil || !local {
+		return nil
+	}
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(p.Cwd, name)
+	}
+	dir := filepath.Dir(name)
+	list, err := files(os.DirFS(dir), filepath.Base(name))
+	if err != nil {
+		return err
+	}
+	p.SourceFiles = nil
+	for _, f := range list {
+		p.SourceFiles = append(p.SourceFiles, filepath.Join(dir, f))
+	}
+	return nil
+}
+
+// localName is the path that a path or file: URL names; false for what is fetched over the network.
+func localName(source string) (string, bool) {
+	if path, ok := strings.CutPrefix(source, "file://"); ok {
+		return path, true
+	}
+	return source, source != "" && !strings.Contains(source, "://")
 }

@@ -23,6 +23,7 @@ type PlanOptions struct {
 	RunUUID     string
 	AgentSocket string
 	Publish     PublishArgs // of the command line; what it sets wins
+	Packages    []string    // of the command line, instead of the template's; nil leaves those
 	Options     Options
 }
 
@@ -68,6 +69,7 @@ func NewPlan(t *template.Template, src *template.Source, parts Parts, o PlanOpti
 	c := planner{parts: parts, plan: p}
 	c.source(src, kind)
 	c.communicator(src, o)
+	c.packages(o.Packages, src)
 	c.publish(o.Publish, src)
 	c.provisioners(src)
 	c.postProcessors(src)
@@ -103,14 +105,24 @@ func (c *planner) all(pos template.Pos, errs []error) {
 func (c *planner) source(src *template.Source, kind SourceKind) {
 	p := c.plan
 	var own struct {
-		DiskImage bool `json:"disk_image"`
+		DiskImage    bool   `json:"disk_image"`
+		ACPIShutdown bool   `json:"acpi_shutdown"`
+		ISOMD5       string `json:"iso_md5"` // what iso_checksum was once called
 	}
-	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Publish, &p.Cache, &own} {
+	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Packages, &p.Publish, &p.Cache, &own} {
 		c.problem(src.Pos, json.Unmarshal(src.Args, into))
 	}
 	p.DiskImage = own.DiskImage
+	if own.ACPIShutdown { // the power button is what is pressed without a command
+		p.Shutdown.ShutdownCommand = ""
+	}
 	c.problem(src.Pos, maxAge(time.Duration(p.Cache.CacheMaxAge)))
-	c.all(src.Pos, p.Media.Validate())
+	if p.Media.ISOChecksum == "" && p.Media.ISOChecksumURL == "" && own.ISOMD5 != "" {
+		p.Media.ISOChecksum = "md5:" + own.ISOMD5
+	}
+	if !kind.NoMedium || p.Media.ISOURL != "" || len(p.Media.ISOURLs) > 0 {
+		c.all(src.Pos, p.Media.Validate())
+	}
 	c.all(src.Pos, p.CD.Validate())
 	c.all(src.Pos, p.Floppy.Validate())
 	c.all(src.Pos, p.Seed.Validate())
@@ -154,6 +166,13 @@ func (c *planner) communicator(src *template.Source, o PlanOptions) {
 	for _, into := range []any{&com.CommunicatorArgs, &com.SSH, &com.TemporaryKey, &com.Bastion, &com.WinRM} {
 		c.problem(src.Pos, json.Unmarshal(src.Args, into))
 	}
+	var old struct {
+		KeyPath string `json:"ssh_key_path"` // what ssh_private_key_file was once called
+	}
+	c.problem(src.Pos, json.Unmarshal(src.Args, &old))
+	if com.SSH.PrivateKeyFile == "" {
+		com.SSH.PrivateKeyFile = old.KeyPath
+	}
 	com.AgentSocket = o.AgentSocket
 	switch com.Kind() {
 	case CommunicatorNone:
@@ -169,6 +188,15 @@ func (c *planner) communicator(src *template.Source, o PlanOptions) {
 	}
 }
 
+func (c *planner) packages(flags []string, src *template.Source) {
+	p := &c.plan.Packages
+	if flags != nil {
+		p.Package = flags
+	}
+	_, err := p.Wanted()
+	c.problem(src.Pos, err)
+}
+
 func (c *planner) publish(flags PublishArgs, src *template.Source) {
 	pub := &c.plan.Publish
 	if flags.Box != "" {
@@ -182,6 +210,9 @@ func (c *planner) publish(flags PublishArgs, src *template.Source) {
 	}
 	pub.Smoke = pub.Smoke || flags.Smoke
 	c.problem(src.Pos, pub.Validate())
+	if names := c.plan.Packages.Package; pub.Box != "" && len(names) > 0 && !c.plan.Packages.MakesBox() {
+		c.problem(src.Pos, fmt.Errorf("%s is to be published, and package = %q makes no box: add libvirt, virtualbox or vmware_desktop", pub.Box, names))
+	}
 }
 
 func (c *planner) provisioners(src *template.Source) {
@@ -254,6 +285,7 @@ func InputNames(p *Plan, parts Parts) ([]string, error) {
 	add(p.CD.Files...)
 	add(p.Floppy.Files...)
 	add(p.Floppy.Dirs...)
+	add(p.SourceFiles...)
 	add(parts.Communicator.Inputs(p.Communicator)...)
 	var errs []error
 	list := func(inputs func(json.RawMessage) ([]string, error), args json.RawMessage) {

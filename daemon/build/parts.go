@@ -3,6 +3,7 @@ package build
 import (
 	"context"
 	"encoding/json"
+	"io/fs"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/schema"
@@ -29,6 +30,11 @@ type SourceKind struct {
 	// Schema.Missing says why it cannot be built.
 	Driver  string
 	Planner hypervisor.Planner
+	// NoMedium says that machines of the kind start from another machine, so that no iso_url is needed.
+	NoMedium bool
+	// SourceFiles lists the files that an exported machine consists of: its descriptor, which lies in dir under name, and
+	// what that names, each by its name in dir. It is nil for a kind that starts from none.
+	SourceFiles func(dir fs.FS, name string) ([]string, error)
 }
 
 // ProvisionerKind is a type of provisioner. Without New it validates only.

@@ -42,6 +42,8 @@ type StageOptions struct {
 	// Media is the digest of the installation medium: the checksum that the template declares, or else the sha256 of its
 	// bytes. While it is not known the stages of a plan with a medium cannot be cached.
 	Media string
+	// Source is the digest of Machine.Source if that is downloaded, as Media.
+	Source string
 	// SecretKey belongs to this installation. Secrets enter fingerprints as an HMAC under it.
 	SecretKey []byte
 	// DefaultMaxAge is the age limit of stages that have none of their own; 0 for DefaultCacheMaxAge.

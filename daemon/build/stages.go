@@ -95,7 +95,7 @@ func (s *stager) installed() error {
 	if err != nil {
 		return err
 	}
-	r.number(slices.Concat([]string{content(p.Seed.Directory)}, p.CD.Files, p.Floppy.Files, p.Floppy.Dirs)...)
+	r.number(slices.Concat([]string{content(p.Seed.Directory)}, p.CD.Files, p.Floppy.Files, p.Floppy.Dirs, p.SourceFiles)...)
 	for i := range values {
 		if values[i].Name == "http_directory" { // its own name is not seen by anybody
 			values[i].Tree = content(p.Seed.Directory)
@@ -127,6 +127,12 @@ func (s *stager) media(r *recipe) {
 		r.text("media", s.options.Media)
 		if s.options.Media == "" {
 			r.never(same("starts from a medium that was never fetched, and declares no checksum of it"))
+		}
+	}
+	if p.Machine.Source != "" && len(p.SourceFiles) == 0 {
+		r.text("source", s.options.Source)
+		if s.options.Source == "" {
+			r.never(same("starts from a machine that was never fetched, and declares no checksum of it"))
 		}
 	}
 	for i, d := range p.Machine.Disks {
@@ -230,7 +236,7 @@ func (s *stager) artifact() error {
 	if err := s.driverOptions(r, schema.ReachesArtifact); err != nil {
 		return err
 	}
-	named := s.keepsMachine()
+	named := s.keepsMachine() || len(p.Packages.Package) > 0 // whose names come from the machine's
 	if named {
 		r.text("vm_name", p.DefaultName())
 		r.text("output_directory", p.OutputDirectory())
@@ -280,7 +286,7 @@ func (s *stager) keepsMachine() bool {
 			return true
 		}
 	}
-	return len(s.plan.Post) == 0
+	return len(s.plan.Post) == 0 && len(s.plan.Packages.Package) == 0
 }
 
 func (s *stager) keeps(pp PostPlan) bool {

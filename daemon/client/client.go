@@ -156,7 +156,7 @@ func (c *Client) sendInputs(ctx context.Context, plans []build.Plan) error {
 	paths := map[string]string{} // by digest
 	for _, p := range plans {
 		for _, in := range p.Inputs {
-			if in.Digest != "" {
+			if in.Digest != "" && !in.InPlace {
 				paths[in.Digest] = in.Path
 			}
 		}

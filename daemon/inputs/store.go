@@ -76,7 +76,7 @@ func (s Store) View(ins []build.Input, cwd string) (*View, error) {
 			v.add(in)
 			continue
 		}
-		path, err := s.path(in.Digest)
+		path, err := v.content(in)
 		if err != nil {
 			return nil, err
 		}

@@ -73,7 +73,7 @@ func (v *View) Open(name string) (fs.File, error) {
 	if e.in.Mode.IsDir() {
 		return &dirFile{view: v, path: p, entry: e}, nil
 	}
-	content, err := v.store.path(e.in.Digest)
+	content, err := v.content(e.in)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +82,14 @@ func (v *View) Open(name string) (fs.File, error) {
 		return nil, err
 	}
 	return &file{File: f, info: info{e.in}}, nil
+}
+
+// content is the path on this host of what a file holds.
+func (v *View) content(in build.Input) (string, error) {
+	if in.InPlace {
+		return in.Path, nil
+	}
+	return v.store.path(in.Digest)
 }
 
 // Stat describes a file or directory.

@@ -21,7 +21,11 @@ func (t *Set) Explain(ctx context.Context, p *build.Plan, driver hypervisor.Driv
 	if err != nil {
 		return nil, err
 	}
-	stages, err := p.Stages(t.Parts, build.StageOptions{Media: medium, SecretKey: t.SecretKey, DefaultMaxAge: t.MaxAge})
+	source, err := t.sourceDigest(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	stages, err := p.Stages(t.Parts, build.StageOptions{Media: medium, Source: source, SecretKey: t.SecretKey, DefaultMaxAge: t.MaxAge})
 	if err != nil {
 		return nil, fmt.Errorf("compute the fingerprints: %w", err)
 	}
@@ -50,6 +54,18 @@ func (t *Set) mediumDigest(ctx context.Context, p *build.Plan) (string, error) {
 		return boxMedium(found.File.Digest, "", m.ISOURL).Fingerprint(), nil
 	}
 	digest, known, err := t.Media.Digest(ctx, p.Media.Source(p.Cwd))
+	if err != nil || !known {
+		return "", err
+	}
+	return iso.File{Digest: digest}.Fingerprint(), nil
+}
+
+// sourceDigest is mediumDigest for an exported machine that is downloaded.
+func (t *Set) sourceDigest(ctx context.Context, p *build.Plan) (string, error) {
+	if p.Machine.Source == "" || len(p.SourceFiles) > 0 {
+		return "", nil
+	}
+	digest, known, err := t.Media.Digest(ctx, downloadOf(p))
 	if err != nil || !known {
 		return "", err
 	}

@@ -57,7 +57,7 @@ func (k *kept) find(ctx context.Context, s *build.Session) error {
 			return nil
 		}
 	}
-	stages, err := s.Plan.Stages(k.set.Parts, build.StageOptions{Media: s.Media.Fingerprint(), SecretKey: k.set.SecretKey, DefaultMaxAge: k.set.MaxAge})
+	stages, err := s.Plan.Stages(k.set.Parts, build.StageOptions{Media: s.Media.Fingerprint(), Source: s.Source.Fingerprint(), SecretKey: k.set.SecretKey, DefaultMaxAge: k.set.MaxAge})
 	if err != nil {
 		return fmt.Errorf("compute the fingerprints: %w", err)
 	}

@@ -104,6 +104,10 @@ func (t *Set) spec(s *build.Session) hypervisor.Spec {
 	if cd := seedCD(s); cd != "" {
 		spec.CDs = append(spec.CDs, cd)
 	}
+	if s.Source.Path != "" {
+		spec.Source = s.Source.Path
+	}
+	spec.Fetched = s.Fetched
 	if s.Seed != nil {
 		spec.HTTPPort, spec.Network.HostAddress = s.Seed.Port(), s.Seed.Seen()
 	}

@@ -38,8 +38,20 @@ func (t *Set) prepare(ctx context.Context, s *build.Session) error {
 	return os.RemoveAll(dir)
 }
 
-// fetchMedia has the installation medium, or the disk image to start from, on this host and verified.
+// fetchMedia has what the machine starts from on this host and verified: the medium, the exported machine, the driver's own
+// needs.
 func (t *Set) fetchMedia(ctx context.Context, s *build.Session) error {
+	if err := t.fetchMedium(ctx, s); err != nil {
+		return err
+	}
+	if err := t.fetchSource(ctx, s); err != nil {
+		return err
+	}
+	return t.fetchForDriver(ctx, s)
+}
+
+// fetchMedium has the installation medium, or the disk image to start from.
+func (t *Set) fetchMedium(ctx context.Context, s *build.Session) error {
 	media := s.Plan.Media
 	if media.ISOURL == "" && len(media.ISOURLs) == 0 {
 		return nil

@@ -49,11 +49,9 @@ func (t Tool) Convert(ctx context.Context, o ConvertOptions) error {
 		return err
 	}
 	defer part.Close()
-	watch, err := t.watch(ctx, o)
-	if err != nil {
-		return err
-	}
-	if err := t.run(ctx, o.args(src, part.Name()), watch); err != nil {
+	placed := o
+	placed.Src, placed.Dst = src, part.Name()
+	if err := t.convert(ctx, placed); err != nil {
 		return fmt.Errorf("convert %s image %q to %s %q: %w", o.SrcFormat, o.Src, o.DstFormat, o.Dst, err)
 	}
 	if o.Volatile {
@@ -62,7 +60,16 @@ func (t Tool) Convert(ctx context.Context, o ConvertOptions) error {
 	return part.Commit()
 }
 
-func (o ConvertOptions) args(src, dst string) []string {
+// convert writes straight to Dst, which is for the caller to remove on failure.
+func (t Tool) convert(ctx context.Context, o ConvertOptions) error {
+	watch, err := t.watch(ctx, o)
+	if err != nil {
+		return err
+	}
+	return t.run(ctx, o.args(), watch)
+}
+
+func (o ConvertOptions) args() []string {
 	args := []string{"convert", "-f", o.SrcFormat, "-O", o.DstFormat, "-S", "4k"}
 	if o.Progress != nil {
 		args = append(args, "-p")
@@ -77,7 +84,7 @@ func (o ConvertOptions) args(src, dst string) []string {
 		args = append(args, "-W")
 	}
 	args = append(args, o.Extra...)
-	return append(args, src, dst)
+	return append(args, o.Src, o.Dst)
 }
 
 // watch returns what reads qemu-img's progress. qemu-img tells percents, so the size is asked for first.

@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,7 @@ func diskName(base string, i int) string {
 }
 
 func (m *Machine) exportDisk(path, format string, size int64) (hypervisor.File, error) {
-	size = diskSize(size)
+	size, format = diskSize(size), cmp.Or(format, "qcow2")
 	f := hypervisor.File{Path: path, Role: hypervisor.RoleDisk, Format: format, VirtualSize: size}
 	if err := m.host.diskFull(func(f *Faults) *int { return &f.ExportDiskFull }); err != nil {
 		return f, fmt.Errorf("write %s: %w", path, err)

@@ -1,6 +1,7 @@
 package hypervisortest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -48,7 +49,7 @@ func testExport(t *testing.T, r run) {
 func (r run) checkExport(t *testing.T, m hypervisor.Machine, spec hypervisor.Spec) {
 	t.Helper()
 	dir := t.TempDir()
-	a, err := m.Export(r.ctx, dir, hypervisor.ExportOptions{Format: "qcow2", Name: "golden"})
+	a, err := m.Export(r.ctx, dir, hypervisor.ExportOptions{Format: r.exportFormat("qcow2"), Name: "golden"})
 	if err != nil {
 		t.Fatalf("Export: %v", err)
 	}
@@ -57,7 +58,7 @@ func (r run) checkExport(t *testing.T, m hypervisor.Machine, spec hypervisor.Spe
 	}
 	disks := 0
 	for _, f := range a.Files {
-		checkExported(t, dir, f)
+		r.checkExported(t, dir, f)
 		if f.Role == hypervisor.RoleDisk {
 			disks++
 		}
@@ -68,7 +69,10 @@ func (r run) checkExport(t *testing.T, m hypervisor.Machine, spec hypervisor.Spe
 	r.wantState(t, m, hypervisor.Off)
 }
 
-func checkExported(t *testing.T, dir string, f hypervisor.File) {
+// exportFormat is what Export is asked for: common where the suite says nothing else.
+func (r run) exportFormat(common string) string { return cmp.Or(r.Format, common) }
+
+func (r run) checkExported(t *testing.T, dir string, f hypervisor.File) {
 	t.Helper()
 	info, err := os.Stat(f.Path)
 	if err != nil {
@@ -78,15 +82,15 @@ func checkExported(t *testing.T, dir string, f hypervisor.File) {
 	if filepath.Dir(f.Path) != dir || f.Size != info.Size() {
 		t.Errorf("file %+v: want it in %s with size %d", f, dir, info.Size())
 	}
-	if f.Role == hypervisor.RoleDisk && (f.Format != "qcow2" || f.VirtualSize <= 0) {
-		t.Errorf("disk %+v: want format qcow2 and a virtual size", f)
+	if format := cmp.Or(r.DiskFormat, "qcow2"); f.Role == hypervisor.RoleDisk && (f.Format != format || f.VirtualSize <= 0) {
+		t.Errorf("disk %+v: want format %s and a virtual size", f, format)
 	}
 }
 
 func testExportRunning(t *testing.T, r run) {
 	m := r.started(t, r.Lasting(t))
 	dir := t.TempDir()
-	if _, err := m.Export(r.ctx, dir, hypervisor.ExportOptions{Format: "qcow2", Name: "golden"}); err == nil {
+	if _, err := m.Export(r.ctx, dir, hypervisor.ExportOptions{Format: r.exportFormat("qcow2"), Name: "golden"}); err == nil {
 		t.Fatal("Export of a running machine did not fail")
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {

@@ -261,16 +261,24 @@ func (r run) wantNothing(t *testing.T, spec hypervisor.Spec) {
 	}
 }
 
-// content exports a machine that is off, and returns the digests of what came out.
+// content exports a machine that is off, and returns the digests of its disks and firmware variables.
 func (r run) content(t *testing.T, m hypervisor.Machine) map[string]string {
 	t.Helper()
-	dir := t.TempDir()
-	if _, err := m.Export(r.ctx, dir, hypervisor.ExportOptions{Format: "raw", Name: "golden"}); err != nil {
+	a, err := m.Export(r.ctx, t.TempDir(), hypervisor.ExportOptions{Format: r.exportFormat("raw"), Name: "golden"})
+	if err != nil {
 		t.Fatalf("Export: %v", err)
 	}
 	named := map[string]string{}
-	for path, sum := range sums(t, dir) {
-		named[filepath.Base(path)] = sum
+	for _, f := range a.Files {
+		switch {
+		case f.Role != hypervisor.RoleDisk && f.Role != hypervisor.RoleNVRAM:
+		case f.Role == hypervisor.RoleDisk && r.Content != nil:
+			named[filepath.Base(f.Path)] = r.Content(t, f)
+		default:
+			if named[filepath.Base(f.Path)], err = sum(f.Path); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	return named
 }

@@ -41,6 +41,10 @@ type Suite struct {
 	FrozenDir func(t *testing.T) string
 	// Unfreezable is like Lasting, for a machine whose memory cannot be kept. Nil: skipped.
 	Unfreezable func(t *testing.T) hypervisor.Spec
+	// Format is what Export is asked for, and DiskFormat what the disks are then; both qcow2 if they are empty.
+	Format, DiskFormat string
+	// Content is a digest of what an exported disk holds, where two files with the same content may differ. Nil: of the file.
+	Content func(t *testing.T, f hypervisor.File) string
 	// ACPI says that the guest of Lasting powers itself off when it is asked to.
 	ACPI bool
 	// Timeout bounds each test; 5 min if it is 0.

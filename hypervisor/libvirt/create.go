@@ -17,6 +17,7 @@ import (
 	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/disk"
 	"github.com/boxkiln/boxkiln/internal/fsx"
+	"github.com/boxkiln/boxkiln/internal/netx"
 )
 
 // Create defines the machine and makes its disks. A machine that exists already with the same tag is completed if a crash
@@ -227,12 +228,12 @@ func (d *Driver) admit(facts hostFacts, spec hypervisor.Spec) error {
 func choosePorts(ctx context.Context, spec hypervisor.Spec, set *settings, h *host) error {
 	var err error
 	if usesSSHHostPort(set.QemuArgs) {
-		if h.sshPort, err = freePort(ctx, "127.0.0.1", set.Net.PortMin, set.Net.PortMax); err != nil {
+		if h.sshPort, err = netx.FreePort(ctx, "127.0.0.1", set.Net.PortMin, set.Net.PortMax); err != nil {
 			return fmt.Errorf("host_port_min, host_port_max: %w", err)
 		}
 	}
 	if v := set.VNC; v.Bind != "" {
-		if h.vncPort, err = freePort(ctx, v.Bind, v.PortMin, v.PortMax); err != nil {
+		if h.vncPort, err = netx.FreePort(ctx, v.Bind, v.PortMin, v.PortMax); err != nil {
 			return fmt.Errorf("vnc_port_min, vnc_port_max: %w", err)
 		}
 	}

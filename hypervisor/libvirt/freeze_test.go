@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/hypervisor/hypervisortest"
 )
 
 // TestFreezeCounting freezes counting guests on many kinds of machines and thaws two at once of each, which have to go on
@@ -33,20 +34,20 @@ func TestFreezeCounting(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			spec := specOf(t, r.install, args, countGuest())
-			spec.CDs = []string{bootableCD(t, filepath.Dir(spec.Dir), echoGuest())}
+			spec := specOf(t, r.install, args, hypervisortest.CountGuest())
+			spec.CDs = []string{bootableCD(t, filepath.Dir(spec.Dir), hypervisortest.EchoGuest())}
 			m := r.run(t, spec)
 			r.serialLen(t, m, 3)
 			f, dir := r.freeze(t, m)
 			second := spec
-			second.CDs = []string{bootableCD(t, openDir(t), echoGuest())}
+			second.CDs = []string{bootableCD(t, openDir(t), hypervisortest.EchoGuest())}
 			twins := r.thawTwo(t, f, dir, second)
 			r.wantCounting(t, twins)
 			r.wantOwnPorts(t, append(twins, m))
 			if a, b := genID(t, twins[0]), genID(t, twins[1]); a == "" || a == b {
 				t.Errorf("the machines have the generation ids %q and %q; want different ones", a, b)
 			}
-			if all := r.serialLen(t, m, 30); !strings.HasPrefix(all, countReady+alphabet) {
+			if all := r.serialLen(t, m, 30); !strings.HasPrefix(all, hypervisortest.CountReady+alphabet) {
 				t.Errorf("the frozen machine wrote %q", all)
 			}
 		})
@@ -88,7 +89,7 @@ func TestFreezeInClosedFolder(t *testing.T) {
 	if err := os.Mkdir(closed, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	spec := specOf(t, r.install, nil, countGuest())
+	spec := specOf(t, r.install, nil, hypervisortest.CountGuest())
 	spec.Dir = filepath.Join(closed, "vm")
 	dir := filepath.Join(closed, "frozen")
 	for path, mode := range map[string]os.FileMode{spec.Dir: 0o700, dir: 0o711} {
@@ -125,7 +126,7 @@ func TestFreezeOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			spec := specOf(t, r.install, c.args, nanoGuest())
+			spec := specOf(t, r.install, c.args, hypervisortest.NanoGuest())
 			h, err := r.Create(r.ctx, spec)
 			if err != nil {
 				t.Fatalf("Create: %v", err)
@@ -152,7 +153,7 @@ func TestFreezeOff(t *testing.T) {
 				if err := m.Wait(r.ctx); err != nil {
 					t.Errorf("Wait: %v", err)
 				}
-				r.serialHas(t, m, nanoText)
+				r.serialHas(t, m, hypervisortest.NanoText)
 			}
 		})
 	}
@@ -163,7 +164,7 @@ func TestFreezeOff(t *testing.T) {
 func TestFreezeAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	spec := specOf(t, r.install, nil, countGuest())
+	spec := specOf(t, r.install, nil, hypervisortest.CountGuest())
 	m := r.run(t, spec)
 	r.serialLen(t, m, 3)
 	again, err := r.Open(r.ctx, m.Handle())
@@ -246,7 +247,7 @@ func TestSwapFails(t *testing.T) {
 func TestFreezeCutShort(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	m := r.run(t, specOf(t, r.install, nil, countGuest()))
+	m := r.run(t, specOf(t, r.install, nil, hypervisortest.CountGuest()))
 	r.serialLen(t, m, 3)
 	for _, d := range []time.Duration{5, 20, 40, 60, 80, 100} {
 		dir := frozenDir(t)
@@ -263,7 +264,7 @@ func TestFreezeCutShort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text := r.serialLen(t, m, len(before)+3); strings.Count(text, countReady) != 1 {
+		if text := r.serialLen(t, m, len(before)+3); strings.Count(text, hypervisortest.CountReady) != 1 {
 			t.Errorf("the guest wrote %q", text)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/hypervisor/hypervisortest"
 )
 
 const guestTimeout = 15 * time.Minute
@@ -129,11 +130,11 @@ func TestGuestsBoot(t *testing.T) {
 	for name, args := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := r.run(t, specOf(t, r.install, args, nanoGuest()))
+			m := r.run(t, specOf(t, r.install, args, hypervisortest.NanoGuest()))
 			if err := m.Wait(r.ctx); err != nil {
 				t.Fatalf("Wait: %v", err)
 			}
-			r.serialHas(t, m, nanoText)
+			r.serialHas(t, m, hypervisortest.NanoText)
 		})
 	}
 }
@@ -154,7 +155,7 @@ func TestBootFromCD(t *testing.T) {
 			spec := specOf(t, r.install, args, nil)
 			spec.Disks[0].Size = 1 << 20
 			dir := filepath.Dir(spec.Dir)
-			spec.CDs = []string{bootableCD(t, dir, nanoGuest()), bootableCD(t, t.TempDir(), echoGuest())}
+			spec.CDs = []string{bootableCD(t, dir, hypervisortest.NanoGuest()), bootableCD(t, t.TempDir(), hypervisortest.EchoGuest())}
 			second := filepath.Join(dir, "second.iso")
 			if err := copyFile(second, spec.CDs[1]); err != nil {
 				t.Fatal(err)
@@ -164,7 +165,7 @@ func TestBootFromCD(t *testing.T) {
 			if err := m.Wait(r.ctx); err != nil {
 				t.Fatalf("Wait: %v", err)
 			}
-			r.serialHas(t, m, nanoText)
+			r.serialHas(t, m, hypervisortest.NanoText)
 		})
 	}
 }
@@ -177,7 +178,7 @@ func TestBootFromFloppy(t *testing.T) {
 			t.Parallel()
 			spec := specOf(t, r.install, map[string]any{"machine_type": chipset, "qemuargs": [][]string{{"-boot", "order=a"}}}, nil)
 			spec.Disks[0].Size = 1 << 20
-			spec.Floppy = writeSector(t, filepath.Dir(spec.Dir), nanoGuest())
+			spec.Floppy = hypervisortest.WriteSector(t, filepath.Dir(spec.Dir), hypervisortest.NanoGuest())
 			if err := os.Truncate(spec.Floppy, 1440<<10); err != nil {
 				t.Fatal(err)
 			}
@@ -185,7 +186,7 @@ func TestBootFromFloppy(t *testing.T) {
 			if err := m.Wait(r.ctx); err != nil {
 				t.Fatalf("Wait: %v", err)
 			}
-			r.serialHas(t, m, nanoText)
+			r.serialHas(t, m, hypervisortest.NanoText)
 		})
 	}
 }
@@ -236,7 +237,7 @@ func TestForward(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := r.run(t, specOf(t, r.install, args, echoGuest()))
+			m := r.run(t, specOf(t, r.install, args, hypervisortest.EchoGuest()))
 			port := 22
 			if args["communicator"] == "winrm" {
 				port = 5985
@@ -264,7 +265,7 @@ func TestTwoAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	ends := make([]hypervisor.Endpoint, 2)
 	for i := range ends {
-		m := r.run(t, specOf(t, r.install, nil, echoGuest()))
+		m := r.run(t, specOf(t, r.install, nil, hypervisortest.EchoGuest()))
 		wg.Go(func() {
 			var err error
 			if ends[i], err = m.Guest(r.ctx, 22); err != nil {
@@ -282,15 +283,15 @@ func TestTwoAtOnce(t *testing.T) {
 func TestTypingLosesNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	m := r.run(t, specOf(t, r.install, nil, echoGuest()))
-	r.serialHas(t, m, echoReady)
+	m := r.run(t, specOf(t, r.install, nil, hypervisortest.EchoGuest()))
+	r.serialHas(t, m, hypervisortest.Ready)
 	want := strings.Repeat("install auto url http 10 0 2 2 ", 10)
 	begin := time.Now()
 	if err := m.Type(r.ctx, strokes(want), DefaultKeyPace); err != nil {
 		t.Fatalf("Type: %v", err)
 	}
 	t.Logf("%d characters in %s", len(want), time.Since(begin))
-	r.serialHas(t, m, echoReady+want)
+	r.serialHas(t, m, hypervisortest.Ready+want)
 }
 
 func strokes(text string) []hypervisor.KeyEvent {
@@ -310,7 +311,7 @@ func strokes(text string) []hypervisor.KeyEvent {
 func TestUnreachableDirectory(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	spec := specOf(t, r.install, nil, nanoGuest())
+	spec := specOf(t, r.install, nil, hypervisortest.NanoGuest())
 	locked := filepath.Dir(spec.Dir)
 	if err := os.Chmod(locked, 0o700); err != nil {
 		t.Fatal(err)
@@ -329,7 +330,7 @@ func TestUnreachableDirectory(t *testing.T) {
 func TestOwnerKilled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	spec := specOf(t, r.install, nil, echoGuest())
+	spec := specOf(t, r.install, nil, hypervisortest.EchoGuest())
 	owner := startOwner(t, "TestOwnerProcess", "BOXKILN_OWNER="+r.install+"|"+spec.Name+"|"+spec.Dir+"|"+spec.Disks[0].Image)
 	pid, err := qemuPID(spec.Name)
 	if err != nil {
@@ -389,7 +390,7 @@ func TestOwnerProcess(t *testing.T) {
 		t.Skip("runs only for TestOwnerKilled")
 	}
 	part := strings.Split(text, "|")
-	spec := specOf(t, part[0], nil, echoGuest())
+	spec := specOf(t, part[0], nil, hypervisortest.EchoGuest())
 	spec.Name, spec.Dir, spec.Disks[0].Image = part[1], part[2], part[3]
 	d := New(Options{Install: part[0], URI: os.Getenv(uriVariable)})
 	m, err := d.Create(t.Context(), spec)
@@ -416,7 +417,7 @@ func TestReconnect(t *testing.T) {
 		}
 	})
 	r.Driver = d
-	m := r.run(t, specOf(t, r.install, nil, echoGuest()))
+	m := r.run(t, specOf(t, r.install, nil, hypervisortest.EchoGuest()))
 	proxy.cut()
 	if err := m.Wait(r.ctx); !errors.Is(err, hypervisor.ErrCrashed) {
 		t.Errorf("Wait: %v; want ErrCrashed", err)

@@ -3,7 +3,6 @@ package libvirt
 import (
 	"bytes"
 	"image/color"
-	"net"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -177,26 +176,6 @@ func FuzzDecodePPM(f *testing.F) {
 			t.Error("an empty picture")
 		}
 	})
-}
-
-func TestFreePort(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	taken := l.Addr().(*net.TCPAddr).Port
-	if port, err := freePort(t.Context(), "127.0.0.1", taken, taken); err == nil {
-		t.Errorf("the taken port %d is free", port)
-	}
-	if _, err := freePort(t.Context(), "127.0.0.1", 9, 8); err == nil {
-		t.Error("an empty range has a port")
-	}
-	port, err := freePort(t.Context(), "127.0.0.1", 20000, 21000)
-	if err != nil || port < 20000 || port > 21000 {
-		t.Errorf("freePort = %d, %v", port, err)
-	}
 }
 
 func TestMachineOfQemuArgs(t *testing.T) {

@@ -38,11 +38,6 @@ type arguments struct {
 	NetworkArgs
 	DisplayArgs
 	LibvirtArgs
-	// What the communicator's arguments (package provisioners) say about the port to forward.
-	Communicator string `json:"communicator"`
-	SSHPort      int    `json:"ssh_port"`
-	WinRMPort    int    `json:"winrm_port"`
-	WinRMUseSSL  bool   `json:"winrm_use_ssl"`
 }
 
 // Plan resolves defaults, checks every argument and returns all problems at once.
@@ -52,6 +47,9 @@ func (Planner) Plan(args json.RawMessage) (hypervisor.Spec, error) {
 		return hypervisor.Spec{}, fmt.Errorf("the arguments of the machine cannot be read: %w", err)
 	}
 	p := planner{args: &a}
+	var err error
+	p.port, err = hypervisor.CommunicatorPort(args)
+	p.Problem(err)
 	spec := hypervisor.Spec{Arch: p.arch(), MemoryMiB: a.Memory, CPUs: p.cpus()}
 	if spec.MemoryMiB < 10 { // as Packer: too little is not taken seriously
 		spec.MemoryMiB = defaultMemory
@@ -60,32 +58,16 @@ func (Planner) Plan(args json.RawMessage) (hypervisor.Spec, error) {
 	spec.Disks = p.disks()
 	spec.Network = p.network()
 	options, err := json.Marshal(p.settings(spec.Arch))
-	p.problem(err)
+	p.Problem(err)
 	spec.Options = options
-	return spec, errors.Join(p.problems...)
+	return spec, p.Err()
 }
 
-// planner collects the problems of one template.
+// planner resolves the arguments of one template.
 type planner struct {
-	args     *arguments
-	problems []error
-}
-
-func (p *planner) problem(err error) {
-	if err != nil {
-		p.problems = append(p.problems, err)
-	}
-}
-
-// oneOf checks value against the allowed set; an empty value is fallback.
-func (p *planner) oneOf(name, value, fallback string, allowed ...string) string {
-	if value == "" {
-		return fallback
-	}
-	if !slices.Contains(allowed, value) {
-		p.problem(fmt.Errorf("%s = %q: use one of %s", name, value, strings.Join(allowed, ", ")))
-	}
-	return value
+	hypervisor.Checks
+	args *arguments
+	port int // of the guest, that the communicator talks to; 0 for none
 }
 
 var word = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
@@ -96,16 +78,9 @@ func (p *planner) name(arg, value, fallback string) string {
 		return fallback
 	}
 	if !word.MatchString(value) {
-		p.problem(fmt.Errorf("%s = %q: only letters, digits, '.', '_' and '-' are possible", arg, value))
+		p.Problem(fmt.Errorf("%s = %q: only letters, digits, '.', '_' and '-' are possible", arg, value))
 	}
 	return value
-}
-
-// positive checks a count for which 0 means "not given".
-func (p *planner) positive(arg string, n int) {
-	if n < 0 {
-		p.problem(fmt.Errorf("%s = %d: a number above 0 is needed", arg, n))
-	}
 }
 
 // qemuArchs maps the end of QEMU's program names to Go's names of architectures.
@@ -131,7 +106,7 @@ func (p *planner) arch() string {
 	}
 	qemu, ok := strings.CutPrefix(strings.TrimSuffix(binary, ".exe"), "qemu-system-")
 	if !ok || !word.MatchString(qemu) {
-		p.problem(fmt.Errorf("qemu_binary = %q: a program called qemu-system-ARCH or qemu-kvm is needed, "+
+		p.Problem(fmt.Errorf("qemu_binary = %q: a program called qemu-system-ARCH or qemu-kvm is needed, "+
 			"because its name tells the guest's architecture", p.args.QemuBinary))
 		return "amd64"
 	}
@@ -141,14 +116,14 @@ func (p *planner) arch() string {
 func (p *planner) cpus() int {
 	a := p.args
 	for arg, n := range map[string]int{"cpus": a.CPUs, "sockets": a.Sockets, "cores": a.Cores, "threads": a.Threads} {
-		p.positive(arg, n)
+		p.Positive(arg, n)
 	}
 	if a.Sockets < 1 && a.Cores < 1 && a.Threads < 1 {
 		return max(1, a.CPUs)
 	}
 	product := max(1, a.Sockets) * max(1, a.Cores) * max(1, a.Threads)
 	if a.CPUs > 0 && a.CPUs != product {
-		p.problem(fmt.Errorf("cpus = %d: sockets x cores x threads is %d; make them equal or leave cpus out", a.CPUs, product))
+		p.Problem(fmt.Errorf("cpus = %d: sockets x cores x threads is %d; make them equal or leave cpus out", a.CPUs, product))
 	}
 	return product
 }
@@ -161,14 +136,14 @@ func (p *planner) firmware(arch string) hypervisor.Firmware {
 		Vars: a.EFIFirmwareVars,
 	}
 	if a.Firmware != "" && (a.EFIBoot || a.EFIFirmwareCode != "" || a.EFIFirmwareVars != "") {
-		p.problem(fmt.Errorf("firmware = %q: it replaces the whole firmware and cannot be used together with efi_boot, "+
+		p.Problem(fmt.Errorf("firmware = %q: it replaces the whole firmware and cannot be used together with efi_boot, "+
 			"efi_firmware_code or efi_firmware_vars", a.Firmware))
 	}
 	if a.Firmware != "" {
 		f.UEFI = false
 	}
 	if a.UsePflash && a.Firmware == "" {
-		p.problem(errors.New("use_pflash = true: it says how firmware is mapped, so firmware is needed too"))
+		p.Problem(errors.New("use_pflash = true: it says how firmware is mapped, so firmware is needed too"))
 	}
 	return f
 }
@@ -184,12 +159,12 @@ func (p *planner) settings(arch string) settings {
 		CPUModel:    a.CPUModel,
 		Sockets:     a.Sockets, Cores: a.Cores, Threads: a.Threads,
 		VMName:      p.fileName(),
-		CDInterface: p.oneOf("cdrom_interface", a.CDROMInterface, "", "ide", "sata", "scsi", "virtio", "virtio-scsi"),
+		CDInterface: p.OneOf("cdrom_interface", a.CDROMInterface, "", "ide", "sata", "scsi", "virtio", "virtio-scsi"),
 		Volumes:     p.volumeRefs(),
 		Firmware:    romSettings{File: a.Firmware, Pflash: a.UsePflash, DropVars: a.EFIDropVars},
 		TPM:         p.tpm(),
 		Net:         p.netSettings(),
-		VGA:         p.oneOf("vga", a.VGA, "std", "std", "virtio", "qxl", "cirrus", "vmware", "none"),
+		VGA:         p.OneOf("vga", a.VGA, "std", "std", "virtio", "qxl", "cirrus", "vmware", "none"),
 		VNC:         p.vnc(),
 		QemuArgs:    p.qemuArgs(),
 		DiskImage:   a.DiskImage,
@@ -214,10 +189,10 @@ func (p *planner) accelerator() string {
 	case "none":
 		return "tcg"
 	case "xen", "hax", "hvf", "whpx":
-		p.problem(fmt.Errorf("accelerator = %q: libvirt on Linux cannot use it; write kvm, tcg or none, or leave it out", a))
+		p.Problem(fmt.Errorf("accelerator = %q: libvirt on Linux cannot use it; write kvm, tcg or none, or leave it out", a))
 		return a
 	default:
-		return p.oneOf("accelerator", a, "", "kvm", "tcg", "none")
+		return p.OneOf("accelerator", a, "", "kvm", "tcg", "none")
 	}
 }
 
@@ -225,7 +200,7 @@ func (p *planner) fileName() string {
 	name := p.args.VMName
 	reserved := slices.Contains(ownFiles, name) || strings.HasPrefix(name, overlayPrefix)
 	if name != "" && (filepath.Base(name) != name || strings.HasPrefix(name, ".") || strings.ContainsAny(name, "\n,\\") || reserved) {
-		p.problem(fmt.Errorf("vm_name = %q: it is the file name of the disk, so a plain name without '/', ',' and a "+
+		p.Problem(fmt.Errorf("vm_name = %q: it is the file name of the disk, so a plain name without '/', ',' and a "+
 			"leading '.' is needed, and not %s or one that starts with %s", name, strings.Join(ownFiles, ", "), overlayPrefix))
 	}
 	return name
@@ -233,7 +208,7 @@ func (p *planner) fileName() string {
 
 func (p *planner) tpm() tpmSettings {
 	a := p.args
-	model := p.oneOf("tpm_device_type", a.TPMDeviceType, "tpm-tis", "tpm-tis", "tpm-crb", "tpm-spapr", "tpm-tis-device")
+	model := p.OneOf("tpm_device_type", a.TPMDeviceType, "tpm-tis", "tpm-tis", "tpm-crb", "tpm-spapr", "tpm-tis-device")
 	if !a.VTPM {
 		return tpmSettings{}
 	}
@@ -241,7 +216,7 @@ func (p *planner) tpm() tpmSettings {
 	if a.UseTPM1 {
 		s.Version = "1.2"
 		if model == "tpm-crb" {
-			p.problem(errors.New("use_tpm1 = true: tpm-crb exists for TPM 2.0 only; use tpm_device_type = \"tpm-tis\""))
+			p.Problem(errors.New("use_tpm1 = true: tpm-crb exists for TPM 2.0 only; use tpm_device_type = \"tpm-tis\""))
 		}
 	}
 	return s
@@ -250,7 +225,7 @@ func (p *planner) tpm() tpmSettings {
 func (p *planner) qemuArgs() [][]string {
 	for i, arg := range p.args.QemuArgs {
 		if len(arg) == 0 || !strings.HasPrefix(arg[0], "-") {
-			p.problem(fmt.Errorf("qemuargs[%d] = %q: a list is needed that starts with a switch, such as [\"-m\", \"2G\"]", i, arg))
+			p.Problem(fmt.Errorf("qemuargs[%d] = %q: a list is needed that starts with a switch, such as [\"-m\", \"2G\"]", i, arg))
 		}
 	}
 	return p.args.QemuArgs
@@ -263,7 +238,7 @@ func (p *planner) size(arg, value, fallback string) int64 {
 	}
 	n, err := disk.ParseSize(value)
 	if err != nil {
-		p.problem(fmt.Errorf("%s: %w", arg, err))
+		p.Problem(fmt.Errorf("%s: %w", arg, err))
 	}
 	return n
 }

@@ -16,11 +16,11 @@ const defaultCache = "unsafe"
 func (p *planner) disks() []hypervisor.Disk {
 	a := p.args
 	base := hypervisor.Disk{
-		Format:     p.oneOf("format", a.Format, "qcow2", "qcow2", "raw"),
-		Interface:  p.oneOf("disk_interface", a.DiskInterface, "virtio", diskBuses...),
-		Cache:      p.oneOf("disk_cache", a.DiskCache, defaultCache, "writeback", "writethrough", "none", "unsafe", "directsync"),
-		Discard:    p.oneOf("disk_discard", a.DiskDiscard, "ignore", "unmap", "ignore"),
-		DetectZero: p.oneOf("disk_detect_zeroes", a.DiskDetectZeroes, "off", "unmap", "on", "off"),
+		Format:     p.OneOf("format", a.Format, "qcow2", "qcow2", "raw"),
+		Interface:  p.OneOf("disk_interface", a.DiskInterface, "virtio", diskBuses...),
+		Cache:      p.OneOf("disk_cache", a.DiskCache, defaultCache, "writeback", "writethrough", "none", "unsafe", "directsync"),
+		Discard:    p.OneOf("disk_discard", a.DiskDiscard, "ignore", "unmap", "ignore"),
+		DetectZero: p.OneOf("disk_detect_zeroes", a.DiskDetectZeroes, "off", "unmap", "on", "off"),
 	}
 	p.imageFlags(base.Format)
 	if len(a.Volumes) > 0 {
@@ -41,13 +41,13 @@ func (p *planner) disks() []hypervisor.Disk {
 func (p *planner) imageFlags(format string) {
 	a := p.args
 	if a.UseBackingFile && (!a.DiskImage || format != "qcow2") {
-		p.problem(fmt.Errorf("use_backing_file = true: it needs disk_image = true and format = \"qcow2\", not %q", format))
+		p.Problem(fmt.Errorf("use_backing_file = true: it needs disk_image = true and format = \"qcow2\", not %q", format))
 	}
 	if a.SkipResizeDisk && !a.DiskImage {
-		p.problem(fmt.Errorf("skip_resize_disk = true: it needs disk_image = true"))
+		p.Problem(fmt.Errorf("skip_resize_disk = true: it needs disk_image = true"))
 	}
 	if a.DiskCompression && format != "qcow2" {
-		p.problem(fmt.Errorf("disk_compression = true: only format = \"qcow2\" can be compressed, not %q", format))
+		p.Problem(fmt.Errorf("disk_compression = true: only format = \"qcow2\" can be compressed, not %q", format))
 	}
 }
 
@@ -56,7 +56,7 @@ func (p *planner) volumes(base hypervisor.Disk) []hypervisor.Disk {
 	var disks []hypervisor.Disk
 	for i, v := range p.args.Volumes {
 		d := base
-		d.Interface = p.oneOf(fmt.Sprintf("volume[%d].bus", i), v.Bus, base.Interface, diskBuses...)
+		d.Interface = p.OneOf(fmt.Sprintf("volume[%d].bus", i), v.Bus, base.Interface, diskBuses...)
 		size := v.Capacity
 		if size == "" {
 			size = v.Size
@@ -65,7 +65,7 @@ func (p *planner) volumes(base hypervisor.Disk) []hypervisor.Disk {
 		case size != "":
 			d.Size = p.size(fmt.Sprintf("volume[%d].capacity", i), size, "")
 		case v.Source == nil:
-			p.problem(fmt.Errorf("volume[%d]: capacity is missing; an empty disk needs one, such as \"10G\"", i))
+			p.Problem(fmt.Errorf("volume[%d]: capacity is missing; an empty disk needs one, such as \"10G\"", i))
 		default:
 			d.KeepSize = true
 		}
@@ -85,14 +85,14 @@ func (p *planner) volumeSource(i int, src *VolumeSource, d *hypervisor.Disk) {
 		d.Backing, d.Format = true, "qcow2"
 	case "cloning", "clone":
 	case "external":
-		p.problem(fmt.Errorf("%s.type = %q: give the image as iso_url with disk_image = true instead", arg, src.Type))
+		p.Problem(fmt.Errorf("%s.type = %q: give the image as iso_url with disk_image = true instead", arg, src.Type))
 	case "cloud-init", "cloudinit":
-		p.problem(fmt.Errorf("%s.type = %q: give the files as cd_content with cd_label = \"cidata\" instead", arg, src.Type))
+		p.Problem(fmt.Errorf("%s.type = %q: give the files as cd_content with cd_label = \"cidata\" instead", arg, src.Type))
 	default:
-		p.oneOf(arg+".type", src.Type, "", "backing-store", "cloning")
+		p.OneOf(arg+".type", src.Type, "", "backing-store", "cloning")
 	}
 	if (src.Path == "") == (src.Volume == "") {
-		p.problem(fmt.Errorf("%s: name either a volume (and its pool) or a path", arg))
+		p.Problem(fmt.Errorf("%s: name either a volume (and its pool) or a path", arg))
 	}
 	d.Image = src.Path
 }

@@ -13,7 +13,7 @@ func (p *planner) network() hypervisor.Network {
 	a := p.args
 	n := hypervisor.Network{Model: p.name("net_device", a.NetDevice, "virtio-net")}
 	if len(a.NetworkInterface) > 1 {
-		p.problem(fmt.Errorf("network_interface: %d blocks; one network card is possible, add further ones by qemuargs",
+		p.Problem(fmt.Errorf("network_interface: %d blocks; one network card is possible, add further ones by qemuargs",
 			len(a.NetworkInterface)))
 	}
 	if len(a.NetworkInterface) > 0 {
@@ -30,7 +30,7 @@ func (p *planner) networkInterface(ni NetworkInterface, n *hypervisor.Network) {
 	n.Model = p.name("network_interface.model", ni.Model, n.Model)
 	if ni.MAC != "" {
 		if mac, err := net.ParseMAC(ni.MAC); err != nil || len(mac) != 6 {
-			p.problem(fmt.Errorf("network_interface.mac = %q: six hexadecimal bytes are needed, such as 52:54:00:12:34:56", ni.MAC))
+			p.Problem(fmt.Errorf("network_interface.mac = %q: six hexadecimal bytes are needed, such as 52:54:00:12:34:56", ni.MAC))
 		}
 		n.MAC = ni.MAC
 	}
@@ -39,14 +39,14 @@ func (p *planner) networkInterface(ni NetworkInterface, n *hypervisor.Network) {
 		n.Name = p.name("network_interface.network", ni.Network, "default")
 	case "bridge":
 		if ni.Bridge == "" {
-			p.problem(errors.New("network_interface.bridge is missing; name the host's bridge"))
+			p.Problem(errors.New("network_interface.bridge is missing; name the host's bridge"))
 		}
 	case "user":
 	default:
-		p.problem(fmt.Errorf("network_interface.type = %q: use one of managed, network, bridge, user", ni.Type))
+		p.Problem(fmt.Errorf("network_interface.type = %q: use one of managed, network, bridge, user", ni.Type))
 	}
 	if p.args.NetBridge != "" {
-		p.problem(errors.New("net_bridge: it cannot be used together with network_interface"))
+		p.Problem(errors.New("net_bridge: it cannot be used together with network_interface"))
 	}
 }
 
@@ -62,20 +62,10 @@ func (p *planner) bridge() string {
 
 // forward lists the guest's port that the communicator talks to.
 func (p *planner) forward() []int {
-	a := p.args
-	switch {
-	case a.SkipNATMapping || a.Communicator == "none":
+	if p.args.SkipNATMapping || p.port == 0 {
 		return nil
-	case a.Communicator == "winrm" && a.WinRMPort != 0:
-		return []int{a.WinRMPort}
-	case a.Communicator == "winrm" && a.WinRMUseSSL:
-		return []int{5986}
-	case a.Communicator == "winrm":
-		return []int{5985}
-	case a.SSHPort != 0:
-		return []int{a.SSHPort}
 	}
-	return []int{22}
+	return []int{p.port}
 }
 
 func (p *planner) netSettings() netSettings {
@@ -87,43 +77,29 @@ func (p *planner) netSettings() netSettings {
 	if highest == 0 {
 		highest = a.SSHHostPortMax
 	}
-	lowest, highest = p.ports("host_port", lowest, highest, defaultPortMin, defaultPortMax)
+	lowest, highest = p.Ports("host_port", lowest, highest, defaultPortMin, defaultPortMax)
 	return netSettings{
 		Bridge:        p.name("net_bridge", p.bridge(), ""),
-		AddressSource: p.oneOf("network_address_source", a.AddressSource, "lease", "lease", "arp", "agent"),
+		AddressSource: p.OneOf("network_address_source", a.AddressSource, "lease", "lease", "arp", "agent"),
 		SkipNAT:       a.SkipNATMapping,
 		PortMin:       lowest,
 		PortMax:       highest,
 	}
 }
 
-// ports checks a range of ports and fills in the defaults of what is 0.
-func (p *planner) ports(arg string, lowest, highest, defaultMin, defaultMax int) (int, int) {
-	if lowest == 0 {
-		lowest = defaultMin
-	}
-	if highest == 0 {
-		highest = max(defaultMax, lowest)
-	}
-	if lowest < 1 || highest > 65535 || lowest > highest {
-		p.problem(fmt.Errorf("%s_min = %d, %s_max = %d: a range within 1 to 65535 is needed", arg, lowest, arg, highest))
-	}
-	return lowest, highest
-}
-
 // vnc resolves the arguments of the VNC server. There is none unless an argument asks for it: the screen is shown by
 // other means, and a port that nobody asked for is a hole.
 func (p *planner) vnc() vncSettings {
 	a := p.args
-	lowest, highest := p.ports("vnc_port", a.VNCPortMin, a.VNCPortMax, defaultVNCMin, defaultVNCMax)
+	lowest, highest := p.Ports("vnc_port", a.VNCPortMin, a.VNCPortMax, defaultVNCMin, defaultVNCMax)
 	if lowest < defaultVNCMin {
-		p.problem(fmt.Errorf("vnc_port_min = %d: QEMU counts VNC displays from port 5900, so that is the lowest", a.VNCPortMin))
+		p.Problem(fmt.Errorf("vnc_port_min = %d: QEMU counts VNC displays from port 5900, so that is the lowest", a.VNCPortMin))
 	}
 	if len(a.VNCPassword) > 8 {
-		p.problem(errors.New("vnc_password: VNC uses at most 8 characters"))
+		p.Problem(errors.New("vnc_password: VNC uses at most 8 characters"))
 	}
 	if a.VNCUsePassword && a.VNCPassword == "" {
-		p.problem(errors.New("vnc_use_password = true: vnc_password is missing"))
+		p.Problem(errors.New("vnc_use_password = true: vnc_password is missing"))
 	}
 	asked := a.VNCBindAddress != "" || a.VNCUsePassword || a.VNCPassword != "" || a.VNCPortMin != 0 || a.VNCPortMax != 0
 	if !asked {
@@ -134,7 +110,7 @@ func (p *planner) vnc() vncSettings {
 		bind = "127.0.0.1"
 	}
 	if net.ParseIP(bind) == nil {
-		p.problem(fmt.Errorf("vnc_bind_address = %q: an IP address is needed", bind))
+		p.Problem(fmt.Errorf("vnc_bind_address = %q: an IP address is needed", bind))
 	}
 	return vncSettings{Bind: bind, Password: a.VNCPassword, PortMin: lowest, PortMax: highest}
 }

@@ -1,12 +1,8 @@
 package libvirt
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
-	"strconv"
 	"strings"
 	"text/template"
 )
@@ -60,24 +56,4 @@ func usesSSHHostPort(args [][]string) bool {
 		}
 	}
 	return false
-}
-
-// freePort finds a TCP port that nobody listens on, trying the range in random order from a random start so that two
-// builds at once seldom meet. Only what QEMU cannot choose itself comes from here.
-func freePort(ctx context.Context, address string, lowest, highest int) (int, error) {
-	count := highest - lowest + 1
-	if count < 1 {
-		return 0, fmt.Errorf("the range %d to %d is empty", lowest, highest)
-	}
-	start := rand.IntN(count)
-	var lc net.ListenConfig
-	for i := range count {
-		port := lowest + (start+i)%count
-		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		return port, l.Close()
-	}
-	return 0, fmt.Errorf("no port from %d to %d is free at %s", lowest, highest, address)
 }

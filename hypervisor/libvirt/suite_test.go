@@ -99,7 +99,7 @@ func specOf(t testing.TB, install string, args map[string]any, code []byte) hype
 	}
 	spec.MemoryMiB = 32
 	if len(spec.Disks) > 0 && code != nil {
-		spec.Disks[0].Image, spec.Disks[0].ImageFormat = writeSector(t, base, code), "raw"
+		spec.Disks[0].Image, spec.Disks[0].ImageFormat = hypervisortest.WriteSector(t, base, code), "raw"
 		spec.Disks[0].Size = 1 << 20
 	}
 	return spec
@@ -113,8 +113,8 @@ func TestConformance(t *testing.T) {
 	hypervisortest.Suite{
 		New:     func(t *testing.T) hypervisor.Driver { return newDriver(t, install) },
 		Foreign: func(t *testing.T) hypervisor.Driver { return newDriver(t, foreign) },
-		Ending:  func(t *testing.T) hypervisor.Spec { return specOf(t, install, args, nanoGuest()) },
-		Lasting: func(t *testing.T) hypervisor.Spec { return specOf(t, install, args, markedGuest()) },
+		Ending:  func(t *testing.T) hypervisor.Spec { return specOf(t, install, args, hypervisortest.NanoGuest()) },
+		Lasting: func(t *testing.T) hypervisor.Spec { return specOf(t, install, args, hypervisortest.MarkedGuest()) },
 		ForeignTag: func(s hypervisor.Spec) hypervisor.Spec {
 			s.Tag.Install = foreign
 			return s
@@ -127,19 +127,19 @@ func TestConformance(t *testing.T) {
 		Unfreezable: func(t *testing.T) hypervisor.Spec {
 			return specOf(t, install, map[string]any{"disk_size": "1M", "qemuargs": [][]string{
 				{"-device", "nvme,serial=x,drive=drive0"}, {"-drive", "if=none,id=drive0,file.driver=null-co,file.size=1M,format=raw"},
-			}}, echoGuest())
+			}}, hypervisortest.EchoGuest())
 		},
 		Timeout:  guestTimeout,
 		Parallel: true,
 	}.Run(t)
 }
 
-// answerOf presses keys in a markedGuest and returns the character that it writes.
+// answerOf presses keys in a hypervisortest.MarkedGuest and returns the character that it writes.
 func answerOf(t *testing.T, m hypervisor.Machine, keys ...hypervisor.KeyEvent) string {
 	t.Helper()
 	r := rig{ctx: t.Context()}
 	if len(m.(*Machine).meta.Disks[0].Backing) == 0 { // not thawed: it boots
-		r.serialHas(t, m.(*Machine), echoReady)
+		r.serialHas(t, m.(*Machine), hypervisortest.Ready)
 	}
 	before, err := os.ReadFile(m.(*Machine).SerialLog())
 	if err != nil {

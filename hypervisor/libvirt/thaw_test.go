@@ -13,6 +13,7 @@ import (
 	"libvirt.org/go/libvirt"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/hypervisor/hypervisortest"
 )
 
 // TestThawOwnerKilled kills the process that thawed a machine. Libvirt cannot tie a restored machine to its connection as
@@ -20,7 +21,7 @@ import (
 func TestThawOwnerKilled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	spec := specOf(t, r.install, nil, countGuest())
+	spec := specOf(t, r.install, nil, hypervisortest.CountGuest())
 	m := r.run(t, spec)
 	r.serialLen(t, m, 3)
 	f, dir := r.freeze(t, m)
@@ -81,7 +82,7 @@ func TestThawingProcess(t *testing.T) {
 func TestHalfThawed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	spec := specOf(t, r.install, nil, countGuest())
+	spec := specOf(t, r.install, nil, hypervisortest.CountGuest())
 	m := r.run(t, spec)
 	r.serialLen(t, m, 3)
 	f, dir := r.freeze(t, m)
@@ -125,7 +126,7 @@ func TestHalfThawed(t *testing.T) {
 func TestThawedIsWhole(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	spec := specOf(t, r.install, map[string]any{"machine_type": "q35"}, countGuest())
+	spec := specOf(t, r.install, map[string]any{"machine_type": "q35"}, hypervisortest.CountGuest())
 	m := r.run(t, spec)
 	r.serialLen(t, m, 3)
 	f, dir := r.freeze(t, m)
@@ -146,7 +147,7 @@ func TestThawedIsWhole(t *testing.T) {
 	if err := thawed.Start(r.ctx); err != nil {
 		t.Fatalf("Start: %v", err)
 	}
-	r.serialHas(t, thawed, countReady)
+	r.serialHas(t, thawed, hypervisortest.CountReady)
 	cut()
 	f2, dir2 := r.freeze(t, thawed)
 	last := r.twin(t, spec)
@@ -158,7 +159,7 @@ func TestThawedIsWhole(t *testing.T) {
 	if err := h.Start(r.ctx); err != nil {
 		t.Fatalf("Start: %v", err)
 	}
-	r.serialHas(t, h.(*Machine), countReady)
+	r.serialHas(t, h.(*Machine), hypervisortest.CountReady)
 	a, err := thawed.Export(r.ctx, t.TempDir(), hypervisor.ExportOptions{Format: "qcow2", Name: "golden"})
 	if err != nil {
 		t.Fatalf("Export: %v", err)

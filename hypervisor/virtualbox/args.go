@@ -1,9 +1,3 @@
-// Package virtualbox describes what templates may say about VirtualBox machines.
-//
-// There are three kinds of builders: virtualbox-iso installs from a medium, virtualbox-ovf starts from an exported
-// machine and virtualbox-vm from one that is registered already. Their arguments are declared in groups; [Groups] returns
-// those of a kind. What all builders with a console share (medium, seed, boot command, communicator, shutdown) is
-// declared by its owners. Sources: packer-plugin-virtualbox builder/virtualbox/{common,iso,ovf,vm}.
 package virtualbox
 
 import "github.com/boxkiln/boxkiln/internal/schema"
@@ -18,6 +12,21 @@ const (
 
 // Types returns the kinds of builders.
 func Types() []string { return []string{TypeISO, TypeOVF, TypeVM, TypeOld} }
+
+// Doc says what a kind of builder does.
+func Doc(typ string) string {
+	switch typ {
+	case TypeISO:
+		return "Install a machine under VirtualBox from a medium."
+	case TypeOld:
+		return "The old name of virtualbox-iso."
+	case TypeOVF:
+		return "Start from an exported machine under VirtualBox."
+	case TypeVM:
+		return "Change a machine that is registered in VirtualBox."
+	}
+	return ""
+}
 
 // Groups returns VirtualBox's own groups of arguments of a kind of builder, nil for a kind that is not VirtualBox's.
 func Groups(typ string) []any {
@@ -73,7 +82,7 @@ type DiskArgs struct {
 
 // MediumArgs are about the installation medium, beyond where it comes from.
 type MediumArgs struct {
-	BundleISO bool `json:"bundle_iso" doc:"Keep the medium in the exported machine." guest:"no"`
+	BundleISO bool `json:"bundle_iso" doc:"Keep the medium in the exported machine." guest:"artifact"`
 }
 
 // NameArgs name the machine.
@@ -83,7 +92,7 @@ type NameArgs struct {
 
 // ImportArgs are about the machine to start from.
 type ImportArgs struct {
-	SourcePath   string   `json:"source_path" doc:"OVF or OVA file: a path or URL." arg:"required" guest:"yes"`
+	SourcePath   string   `json:"source_path" doc:"OVF or OVA file: a path, or the URL of an OVA." arg:"required" guest:"yes"`
 	Checksum     string   `json:"checksum" doc:"Checksum of the file, in the forms of iso_checksum." guest:"yes"`
 	ChecksumType string   `json:"checksum_type" doc:"Taken for old templates: kind of the checksum." guest:"yes"`
 	ImportFlags  []string `json:"import_flags" doc:"More arguments of VBoxManage import." guest:"yes"`
@@ -95,14 +104,14 @@ type ImportArgs struct {
 type SnapshotArgs struct {
 	VMName              string `json:"vm_name" doc:"Name of the registered machine." arg:"required" guest:"yes"`
 	AttachSnapshot      string `json:"attach_snapshot" doc:"Snapshot to start from." guest:"yes"`
-	TargetSnapshot      string `json:"target_snapshot" doc:"Snapshot to take at the end." guest:"no"`
-	ForceDeleteSnapshot bool   `json:"force_delete_snapshot" doc:"Replace a snapshot of that name." guest:"no"`
+	TargetSnapshot      string `json:"target_snapshot" doc:"Snapshot to take of it at the end." guest:"artifact"`
+	ForceDeleteSnapshot bool   `json:"force_delete_snapshot" doc:"Replace a snapshot of that name." guest:"artifact"`
 }
 
 // RunArgs are about how the machine runs.
 type RunArgs struct {
-	Headless        bool   `json:"headless" doc:"Show no window." guest:"no"`
-	VRDPBindAddress string `json:"vrdp_bind_address" doc:"Address of the remote console. Default 127.0.0.1." guest:"no"`
+	Headless        bool   `json:"headless" doc:"Show no window. Without a display on the daemon's host none is shown anyway." guest:"no"`
+	VRDPBindAddress string `json:"vrdp_bind_address" doc:"Serve the remote console (VRDP) on this address. Default: none; 127.0.0.1 if another vrdp argument is given." guest:"no"`
 	VRDPPortMin     int    `json:"vrdp_port_min" doc:"Lowest port of the remote console. Default 5900." guest:"no"`
 	VRDPPortMax     int    `json:"vrdp_port_max" doc:"Highest port of the remote console. Default 6000." guest:"no"`
 }
@@ -121,13 +130,13 @@ type ForwardArgs struct {
 // PowerArgs are about power-off, beyond the shutdown command.
 type PowerArgs struct {
 	PostShutdownDelay schema.Duration `json:"post_shutdown_delay" doc:"Wait after power-off, for VirtualBox to let go of the disks." guest:"no"`
-	ACPIShutdown      bool            `json:"acpi_shutdown" doc:"Press the power button instead of running shutdown_command." guest:"no"`
+	ACPIShutdown      bool            `json:"acpi_shutdown" doc:"Press the power button instead of running shutdown_command." guest:"artifact"`
 }
 
 // ManageArgs are the ways past the other arguments.
 type ManageArgs struct {
 	VBoxManage     [][]string `json:"vboxmanage" doc:"VBoxManage commands to run before the machine starts; {{ .Name }} is the machine." arg:"late" guest:"yes"`
-	VBoxManagePost [][]string `json:"vboxmanage_post" doc:"VBoxManage commands to run after the machine was powered off." arg:"late" guest:"no"`
+	VBoxManagePost [][]string `json:"vboxmanage_post" doc:"VBoxManage commands to run after the machine was powered off, before it is exported." arg:"late" guest:"artifact"`
 	VersionFile    string     `json:"virtualbox_version_file" doc:"File in the guest that gets VirtualBox's version; empty for none. Default .vbox_version." guest:"yes"`
 }
 
@@ -142,12 +151,12 @@ type AdditionsArgs struct {
 
 // ExportArgs are about what leaves VirtualBox at the end.
 type ExportArgs struct {
-	Format          string   `json:"format" doc:"ovf (default) or ova." guest:"no"`
-	ExportOpts      []string `json:"export_opts" doc:"More arguments of VBoxManage export." guest:"no"`
+	Format          string   `json:"format" doc:"ovf (default) or ova." guest:"artifact"`
+	ExportOpts      []string `json:"export_opts" doc:"More arguments of VBoxManage export." guest:"artifact"`
 	OutputDirectory string   `json:"output_directory" doc:"Where the result goes. Default: output- and the name of the build." guest:"no"`
-	OutputFilename  string   `json:"output_filename" doc:"Base name of the result. Default: vm_name." guest:"no"`
-	SkipExport      bool     `json:"skip_export" doc:"Export nothing." guest:"no"`
-	KeepRegistered  bool     `json:"keep_registered" doc:"Leave the machine in VirtualBox." guest:"no"`
+	OutputFilename  string   `json:"output_filename" doc:"Base name of the result. Default: vm_name." guest:"artifact"`
+	SkipExport      bool     `json:"skip_export" doc:"Export nothing." guest:"artifact"`
+	KeepRegistered  bool     `json:"keep_registered" doc:"Leave the machine in VirtualBox, under vm_name." guest:"artifact"`
 }
 
 // OldArgs are arguments that Packer has dropped and old templates still have.

@@ -2,12 +2,13 @@ package archtest
 
 // Names of what several rules allow.
 const (
-	inside   = "internal/..." // helpers that know nothing of boxes and builds
-	machine  = "hypervisor"   // the port to hypervisors
-	guests   = "provisioners" // the port to guests
-	media    = "iso"          // installation media
-	source   = "template"     // templates
-	boxes    = "boxregistry"  // the domain of boxes
+	inside   = "internal/..."        // helpers that know nothing of boxes and builds
+	machine  = "hypervisor"          // the port to hypervisors
+	paper    = "hypervisor/hardware" // a machine on paper
+	guests   = "provisioners"        // the port to guests
+	media    = "iso"                 // installation media
+	source   = "template"            // templates
+	boxes    = "boxregistry"         // the domain of boxes
 	bytes    = "boxregistry/blob"
 	boxfile  = "boxregistry/boxfile"
 	upstream = "boxregistry/upstream" // boxes of elsewhere
@@ -20,7 +21,7 @@ const (
 
 // formats know how bytes are laid out, and no hypervisor.
 func formats() []string {
-	return []string{"hypervisor/bootcmd", "hypervisor/disk", "hypervisor/ovf", "hypervisor/vmx"}
+	return []string{"hypervisor/bootcmd", "hypervisor/disk", "hypervisor/disk/vmdk", paper, "hypervisor/ovf", "hypervisor/vmx"}
 }
 
 func list(parts ...[]string) []string {
@@ -42,6 +43,8 @@ func rules() []Rule {
 		{[]string{machine, guests, bytes}, []string{inside}, "a port knows nothing of the others, nor of the daemon"},
 		{[]string{"iso/..."}, []string{inside, "iso/..."}, "media are made of media and bytes"},
 		{[]string{"template/..."}, []string{inside, "template/..."}, "a template is pure"},
+		{[]string{"hypervisor/ovf", "hypervisor/vmx"}, []string{inside, machine, paper}, "a descriptor's format knows the port and the machine on paper"},
+		{[]string{"hypervisor/disk"}, []string{inside, machine, "hypervisor/disk/vmdk"}, "disks know the formats that they write themselves"},
 		{formats(), []string{inside, machine}, "a format knows the port at most"},
 		{[]string{"hypervisor/hypervisortest"}, []string{inside, machine}, "the suite knows no driver"},
 		{[]string{"hypervisor/..."}, list([]string{inside, machine}, formats()), "drivers never import each other"},

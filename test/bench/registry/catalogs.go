@@ -24,7 +24,7 @@ func catalogs(ctx context.Context, b *bench) error {
 		return err
 	}
 	what := fmt.Sprintf("%d versions, %d KiB, %d connections", catalog.Versions, res.Size>>10, fleet)
-	b.report.atLeast(what+": requests/s", res.Rate, askedOfCatalogs)
-	b.report.atMost(what+": p99, ms", float64(res.P99.Microseconds())/1000, mostP99)
+	b.report.AtLeast(what+": requests/s", res.Rate, askedOfCatalogs)
+	b.report.AtMost(what+": p99, ms", float64(res.P99.Microseconds())/1000, mostP99)
 	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/boxkiln/boxkiln/test/bench/figures"
 )
 
 // What is asked of downloads: our speed as a share of nginx's.
@@ -29,7 +31,7 @@ func downloads(ctx context.Context, b *bench) error {
 		clients int
 		asked   float64
 	}{{1, askedOfOne}, {16, askedOfSixteen}} {
-		list, err := pairs(b.rounds,
+		list, err := figures.Pairs(b.rounds,
 			func() (float64, error) { return speed(ctx, b.kiln.url+b.kiln.path, b.kiln.size, c.clients) },
 			func() (float64, error) { return speed(ctx, n.url, b.kiln.size, c.clients) })
 		if err != nil {
@@ -37,11 +39,11 @@ func downloads(ctx context.Context, b *bench) error {
 		}
 		var ours, theirs []float64
 		for _, p := range list {
-			ours, theirs = append(ours, p.ours), append(theirs, p.theirs)
+			ours, theirs = append(ours, p.Ours), append(theirs, p.Theirs)
 		}
-		b.report.figure(fmt.Sprintf("%d clients, Boxkiln, MB/s", c.clients), median(ours))
-		b.report.figure(fmt.Sprintf("%d clients, nginx, MB/s", c.clients), median(theirs))
-		b.report.atLeast(fmt.Sprintf("%d clients, ratio", c.clients), median(ratios(list)), c.asked)
+		b.report.Figure(fmt.Sprintf("%d clients, Boxkiln, MB/s", c.clients), figures.Median(ours))
+		b.report.Figure(fmt.Sprintf("%d clients, nginx, MB/s", c.clients), figures.Median(theirs))
+		b.report.AtLeast(fmt.Sprintf("%d clients, ratio", c.clients), figures.Median(figures.Ratios(list)), c.asked)
 	}
 	return nil
 }

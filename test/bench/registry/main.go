@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/boxkiln/boxkiln/test/bench/figures"
 )
 
 // section is a part of the benchmark.
@@ -38,7 +40,7 @@ type bench struct {
 	work   string // folder of this run
 	kiln   *kiln  // the daemon, with one released box
 	rounds int    // pairs of runs
-	report report
+	report figures.Report
 }
 
 func main() {
@@ -90,6 +92,6 @@ func (b *bench) memory() error {
 		return err
 	}
 	fmt.Println("\nmemory")
-	b.report.atMost("largest resident memory of the daemon, MiB", float64(peak)/(1<<20), mostMemory)
-	return b.report.verdict()
+	b.report.AtMost("largest resident memory of the daemon, MiB", float64(peak)/(1<<20), mostMemory)
+	return b.report.Verdict()
 }

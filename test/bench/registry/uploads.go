@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
+	"github.com/boxkiln/boxkiln/test/bench/figures"
 )
 
 // askedOfUploads is our speed as a share of that of dd, which writes the same bytes to the same disk and syncs them.
@@ -78,24 +79,24 @@ func (m *maker) compare(ctx context.Context, b *bench, what, box string, judged 
 		{"PUT", func() error { return m.put(ctx, box, st.Size()) }},
 		{"box publish", func() error { return m.publish(ctx, box) }},
 	} {
-		list, err := pairs(b.rounds, m.timed(st.Size(), way.do), dd)
+		list, err := figures.Pairs(b.rounds, m.timed(st.Size(), way.do), dd)
 		if err != nil {
 			return fmt.Errorf("%s by %s: %w", what, way.name, err)
 		}
 		var ours, theirs []float64
 		for _, p := range list {
-			ours, theirs = append(ours, p.ours), append(theirs, p.theirs)
+			ours, theirs = append(ours, p.Ours), append(theirs, p.Theirs)
 		}
-		b.report.figure(what+" by "+way.name+", MB/s", median(ours))
-		b.report.figure(what+" by dd, MB/s", median(theirs))
+		b.report.Figure(what+" by "+way.name+", MB/s", figures.Median(ours))
+		b.report.Figure(what+" by dd, MB/s", figures.Median(theirs))
 		if judged {
-			b.report.atLeast(what+" by "+way.name+", ratio", median(ratios(list)), askedOfUploads)
+			b.report.AtLeast(what+" by "+way.name+", ratio", figures.Median(figures.Ratios(list)), askedOfUploads)
 		} else {
-			b.report.figure(what+" by "+way.name+", ratio", median(ratios(list)))
+			b.report.Figure(what+" by "+way.name+", ratio", figures.Median(figures.Ratios(list)))
 		}
 	}
 	peak, err := m.kiln.peakMemory()
-	b.report.figure("largest memory of the daemon until now, MiB", float64(peak)/(1<<20))
+	b.report.Figure("largest memory of the daemon until now, MiB", float64(peak)/(1<<20))
 	return err
 }
 

@@ -1,4 +1,4 @@
-package boxfile
+package fsx
 
 import (
 	"errors"
@@ -7,18 +7,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// eachExtent calls do for the extents of the first size bytes of a file, in order and without gaps.
-func eachExtent(f *os.File, size int64, do func(extent) error) error {
+// EachExtent calls do for the extents of the first size bytes of a file, in order and without gaps.
+func EachExtent(f *os.File, size int64, do func(Extent) error) error {
 	for off := int64(0); off < size; {
 		data, err := unix.Seek(int(f.Fd()), off, unix.SEEK_DATA)
 		switch {
 		case errors.Is(err, unix.ENXIO): // only a hole is left
-			return do(extent{off, size, true})
+			return do(Extent{off, size, true})
 		case err != nil: // this file system cannot tell
-			return do(extent{off, size, false})
+			return do(Extent{off, size, false})
 		}
 		if data = min(data, size); data > off {
-			if err := do(extent{off, data, true}); err != nil {
+			if err := do(Extent{off, data, true}); err != nil {
 				return err
 			}
 		}
@@ -30,7 +30,7 @@ func eachExtent(f *os.File, size int64, do func(extent) error) error {
 			end = size
 		}
 		end = min(end, size)
-		if err := do(extent{data, end, false}); err != nil {
+		if err := do(Extent{data, end, false}); err != nil {
 			return err
 		}
 		off = end

@@ -1,0 +1,98 @@
+# One template, several hypervisors: each source installs the same system from the
+# same CD with the same answers and scripts as examples/debian12, natively. From the
+# repository root, for all of them or for one:
+#
+#   boxkiln build examples/everywhere
+#   boxkiln build -only='virtualbox-iso.*' examples/everywhere
+#
+# The scripts are those of examples/debian12.
+
+variable "iso_url" {
+  type    = string
+  default = "build/iso/debian12-mini.iso"
+}
+
+variable "iso_checksum" {
+  type    = string
+  default = "file:build/iso/debian12-mini.iso.sha256"
+}
+
+variable "accelerator" {
+  type    = string
+  default = "tcg"
+}
+
+variable "output_directory" {
+  type    = string
+  default = "build/everywhere"
+}
+
+locals {
+  shared = "${path.root}/../debian12"
+  boot_command = [
+    "install auto=true priority=critical ",
+    "url=http://{{ .HTTPIP }}:{{ .HTTPPort }}/preseed.cfg ---<enter>",
+  ]
+  # The next machine gets its own identity: a new machine-id and new host keys.
+  shutdown_command = "sudo sh -c 'rm -f /etc/ssh/ssh_host_*; truncate -s 0 /etc/machine-id; poweroff'"
+}
+
+source "qemu" "debian12" {
+  iso_url      = var.iso_url
+  iso_checksum = var.iso_checksum
+
+  accelerator = var.accelerator
+  cpus        = 2
+  memory      = 1024
+  disk_size   = "4G"
+
+  http_directory = "${local.shared}/http"
+  boot_wait      = "5s"
+  boot_command   = local.boot_command
+
+  ssh_username     = "vagrant"
+  ssh_password     = "vagrant"
+  ssh_timeout      = "20m"
+  shutdown_command = local.shutdown_command
+
+  output_directory = "${var.output_directory}/qemu"
+}
+
+source "virtualbox-iso" "debian12" {
+  iso_url      = var.iso_url
+  iso_checksum = var.iso_checksum
+
+  guest_os_type        = "Debian_64"
+  cpus                 = 2
+  memory               = 1024
+  disk_size            = 4096
+  hard_drive_interface = "sata"
+  rtc_time_base        = "UTC"
+  headless             = true
+
+  # The demo system has no use for them; without this line they are uploaded.
+  guest_additions_mode = "disable"
+
+  http_directory = "${local.shared}/http"
+  boot_wait      = "5s"
+  boot_command   = local.boot_command
+
+  ssh_username     = "vagrant"
+  ssh_password     = "vagrant"
+  ssh_timeout      = "20m"
+  shutdown_command = local.shutdown_command
+
+  output_directory = "${var.output_directory}/virtualbox"
+}
+
+build {
+  sources = ["source.qemu.debian12", "source.virtualbox-iso.debian12"]
+
+  provisioner "shell" {
+    script = "${local.shared}/scripts/vagrant-keys.sh"
+  }
+
+  provisioner "shell" {
+    script = "${local.shared}/scripts/demo.sh"
+  }
+}
