@@ -80,6 +80,9 @@ func (ir *itemReader) medium(n *node, typ int) (hardware.Drive, error) {
 		d.Kind = hardware.FloppyDrive
 	}
 	resource := strings.TrimPrefix(strings.TrimSpace(n.content("HostResource")), "ovf:")
+	if rest, ok := strings.CutPrefix(resource, "//"); ok { // an older spelling, which VirtualBox takes
+		resource = "/" + rest
+	}
 	disk, isDisk := strings.CutPrefix(resource, "/disk/")
 	file, isFile := strings.CutPrefix(resource, "/file/")
 	switch {
