@@ -49,7 +49,7 @@
 //   - Secure Boot is reported, not enforced.
 //   - There are no guest additions: no guest properties by the guest, no run levels, no shared folders (they are remembered).
 //   - Line numbers in "Context:" lines, usage texts, log files, .vbox files (which hold little) and human-readable showvminfo.
-//   - Long operations (clone, import, export) do not lock their machine.
+//   - clonemedium, import and export do not lock what they read. Snapshots and clonevm keep every other command waiting.
 //   - What is not listed by "VBoxManage help" here does not exist.
 package main
 
