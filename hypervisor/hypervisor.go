@@ -261,6 +261,8 @@ type File struct {
 	Size        int64  `json:"size"`
 	VirtualSize int64  `json:"virtual_size,omitempty"` // of a disk, bytes
 	SHA256      string `json:"sha256,omitempty"`
+	// Package is what the file is part of, if the machine was made into packages.
+	Package Package `json:"package,omitempty"`
 	// Box is what the packer knows of a box that it made, for whoever publishes it: the summary of package boxfile, which
 	// names the bytes that it is about. It is carried as JSON, because what is in a box is no matter of a hypervisor.
 	Box json.RawMessage `json:"box,omitempty"`

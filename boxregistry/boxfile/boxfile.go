@@ -48,6 +48,8 @@ type Metadata struct {
 	// NVRAM is a file of the box with the UEFI variables at the end of the build. No version of vagrant-libvirt reads
 	// it; it is there for people and for `boxkiln convert`.
 	NVRAM string `json:"nvram,omitempty"`
+	// Machine is what Boxkiln notes of the machine that the box was made of, for `boxkiln convert`. It is carried as it is.
+	Machine json.RawMessage `json:"boxkiln,omitempty"`
 }
 
 // MetadataDisk is a disk of a libvirt box with several.
@@ -96,7 +98,7 @@ func parseMetadata(b []byte) (Metadata, error) {
 		return Metadata{}, fmt.Errorf("metadata.json is not a JSON object: %w", err)
 	}
 	known := map[string]json.RawMessage{}
-	for _, name := range []string{"provider", "architecture", "format", "virtual_size", "disks", "vmx_file", "nvram"} {
+	for _, name := range []string{"provider", "architecture", "format", "virtual_size", "disks", "vmx_file", "nvram", "boxkiln"} {
 		// encoding/json would match "Provider" too, which Vagrant would not see.
 		if v, ok := fields[name]; ok {
 			known[name] = v

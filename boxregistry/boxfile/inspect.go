@@ -83,10 +83,17 @@ func Inspect(ctx context.Context, r io.Reader, l Limits) (Summary, error) {
 }
 
 func inspectSource(src *source, l Limits, sum func() string) (Summary, error) {
-	in := newInspector(l)
+	return newInspector(l).inspect(src, sum)
+}
+
+func (in *inspector) inspect(src *source, sum func() string) (Summary, error) {
 	err := in.read(src)
 	if src.err != nil { // a broken connection looks like a broken archive from above
 		return in.sum, src.err
+	}
+	var ours fault
+	if errors.As(err, &ours) {
+		return in.sum, ours.error
 	}
 	in.sum.Size, in.sum.SHA256 = src.size, sum()
 	if err == nil {
@@ -115,6 +122,8 @@ type inspector struct {
 	seen    map[string]bool
 	texts   map[string][]byte // whole small files
 	heads   map[string][]byte // first bytes of the others
+	// unpack returns where the content of a file goes as well; nil for nowhere.
+	unpack func(name string) (io.WriteCloser, error)
 }
 
 func newInspector(l Limits) *inspector {
@@ -178,6 +187,9 @@ func (in *inspector) entry(h *tar.Header, body io.Reader) error {
 	in.sum.Unpacked += h.Size
 	in.sum.Files = append(in.sum.Files, Entry{Name: name, Size: h.Size})
 	in.notice(h.Name, name)
+	if in.unpack != nil {
+		return in.write(name, h.Size, body)
+	}
 	return in.keep(name, h.Size, body)
 }
 

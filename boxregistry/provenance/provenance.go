@@ -132,6 +132,8 @@ type Metadata struct {
 	ArtifactOf   string    `json:"boxkiln_artifact_of,omitempty"` // id of the earlier build that made what this one packed or published unchanged
 	Steps        []Step    `json:"boxkiln_steps,omitempty"`
 	Smoke        *Smoke    `json:"boxkiln_smoke,omitempty"`
+	// Packaging is there when the machine was made into packages of several hypervisors.
+	Packaging *Packaging `json:"boxkiln_packaging,omitempty"`
 }
 
 // Step is one step of the build, up to the publication.
@@ -139,6 +141,14 @@ type Step struct {
 	Name    string  `json:"name"`
 	Phase   string  `json:"phase"`             // done, failed, cached; began for one that runs still
 	Seconds float64 `json:"seconds,omitempty"` // how long it took
+}
+
+// Packaging is what was known of the guest when it was made into packages for hypervisors that it was not installed on.
+type Packaging struct {
+	// Guest is what the guest said of its system and its drivers; empty if nobody could ask.
+	Guest json.RawMessage `json:"guest,omitempty"`
+	// Warnings say what keeps it from starting, or from being reached, on one of them.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Smoke is how the packed box did when it was booted once.

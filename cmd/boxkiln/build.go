@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/client"
 	"github.com/boxkiln/boxkiln/daemon/wire"
+	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
@@ -24,6 +26,7 @@ type buildOptions struct {
 	template templateOptions
 	print    printOptions
 	publish  build.PublishArgs
+	packages []string
 	cache    cacheOptions
 	onError  string
 	force    bool
@@ -39,7 +42,8 @@ func newBuildCommand(env *environment) *cobra.Command {
 		Short: "Build the images of a template",
 		Long: `Build the images of a Packer template: a *.pkr.hcl file, a folder of them, or a JSON template.
 
-Switches are those of packer build, with one dash or two. With --box the box is published into the registry.` + exitHelp,
+Switches are those of packer build, with one dash or two. With --box the box is published into the registry. With --package
+the machine is made into boxes of other providers and into images, from one installation.` + exitHelp,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runBuild(cmd.Context(), env, o, args[0]) },
 	}
@@ -57,6 +61,7 @@ func (o *buildOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.debug, "debug", false, "pause after each step, one build at a time")
 	f.BoolVar(&o.keep, "keep", false, "hold the machine of a failed build until it is let go; `boxkiln ssh BUILD` opens a shell in it")
 	f.IntVar(&o.parallel, "parallel-builds", 0, "how many builds may run at once; 0 for as many as there is room for")
+	f.StringSliceVar(&o.packages, "package", nil, "make these of the machine, instead of what the template says: `LIST` of "+packageNames())
 	f.StringVar(&o.publish.Box, "box", "", "publish the box as ORG/NAME")
 	f.StringVar(&o.publish.Version, "box-version", "", "version to publish")
 	f.StringVar(&o.publish.Description, "box-description", "", "description of that version")
@@ -79,7 +84,16 @@ func (o *buildOptions) plan() (build.PlanOptions, error) {
 		return build.PlanOptions{}, err
 	}
 	options := build.Options{Force: o.force, Debug: o.debug, Keep: o.keep, OnError: onError, Direct: true}
-	return build.PlanOptions{Cwd: cwd, Publish: o.publish, Options: options}, nil
+	return build.PlanOptions{Cwd: cwd, Publish: o.publish, Packages: o.packages, Options: options}, nil
+}
+
+// packageNames lists what --package takes.
+func packageNames() string {
+	var names []string
+	for _, p := range hypervisor.Packages() {
+		names = append(names, string(p))
+	}
+	return strings.Join(names, ",")
 }
 
 func checkOnError(o build.OnError) error {

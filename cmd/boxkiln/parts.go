@@ -58,7 +58,7 @@ func guestGroups() []any {
 // consoleGroups are the arguments of every source that installs at a console.
 func consoleGroups() []any {
 	return append(guestGroups(), iso.MediaArgs{}, iso.CDArgs{}, iso.FloppyArgs{}, seedhttp.Args{},
-		hypervisor.BootArgs{}, hypervisor.ShutdownArgs{}, build.PublishArgs{})
+		hypervisor.BootArgs{}, hypervisor.ShutdownArgs{}, hypervisor.PackageArgs{}, build.PublishArgs{})
 }
 
 func sources() map[string]build.SourceKind {

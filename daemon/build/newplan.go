@@ -23,6 +23,7 @@ type PlanOptions struct {
 	RunUUID     string
 	AgentSocket string
 	Publish     PublishArgs // of the command line; what it sets wins
+	Packages    []string    // of the command line, instead of the template's; nil leaves those
 	Options     Options
 }
 
@@ -68,6 +69,7 @@ func NewPlan(t *template.Template, src *template.Source, parts Parts, o PlanOpti
 	c := planner{parts: parts, plan: p}
 	c.source(src, kind)
 	c.communicator(src, o)
+	c.packages(o.Packages, src)
 	c.publish(o.Publish, src)
 	c.provisioners(src)
 	c.postProcessors(src)
@@ -107,7 +109,7 @@ func (c *planner) source(src *template.Source, kind SourceKind) {
 		ACPIShutdown bool   `json:"acpi_shutdown"`
 		ISOMD5       string `json:"iso_md5"` // what iso_checksum was once called
 	}
-	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Publish, &p.Cache, &own} {
+	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Packages, &p.Publish, &p.Cache, &own} {
 		c.problem(src.Pos, json.Unmarshal(src.Args, into))
 	}
 	p.DiskImage = own.DiskImage
@@ -186,6 +188,15 @@ func (c *planner) communicator(src *template.Source, o PlanOptions) {
 	}
 }
 
+func (c *planner) packages(flags []string, src *template.Source) {
+	p := &c.plan.Packages
+	if flags != nil {
+		p.Package = flags
+	}
+	_, err := p.Wanted()
+	c.problem(src.Pos, err)
+}
+
 func (c *planner) publish(flags PublishArgs, src *template.Source) {
 	pub := &c.plan.Publish
 	if flags.Box != "" {
@@ -199,6 +210,9 @@ func (c *planner) publish(flags PublishArgs, src *template.Source) {
 	}
 	pub.Smoke = pub.Smoke || flags.Smoke
 	c.problem(src.Pos, pub.Validate())
+	if names := c.plan.Packages.Package; pub.Box != "" && len(names) > 0 && !c.plan.Packages.MakesBox() {
+		c.problem(src.Pos, fmt.Errorf("%s is to be published, and package = %q makes no box: add libvirt, virtualbox or vmware_desktop", pub.Box, names))
+	}
 }
 
 func (c *planner) provisioners(src *template.Source) {

@@ -3,7 +3,9 @@ package build
 import (
 	"encoding/json"
 	"io/fs"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -43,15 +45,17 @@ type Plan struct {
 	Communicator Communicator            `json:"communicator" guest:"inside"`
 	Machine      hypervisor.Spec         `json:"machine" guest:"inside"`
 	// DiskImage says that the media is a disk to start from rather than a CD to install from.
-	DiskImage    bool                  `json:"disk_image,omitempty" guest:"yes"`
-	Output       hypervisor.OutputArgs `json:"output" guest:"inside"`
-	Publish      PublishArgs           `json:"publish" guest:"inside"`
-	Cache        CacheArgs             `json:"cache" guest:"inside"`
-	Provisioners []ProvisionPlan       `json:"provisioners,omitempty" guest:"apart"`
-	ErrorCleanup *ProvisionPlan        `json:"error_cleanup,omitempty" guest:"no"`
-	Post         [][]PostPlan          `json:"post,omitempty" guest:"apart"`
-	Options      Options               `json:"options" guest:"no"`
-	Inputs       []Input               `json:"inputs,omitempty" guest:"apart"`
+	DiskImage bool                  `json:"disk_image,omitempty" guest:"yes"`
+	Output    hypervisor.OutputArgs `json:"output" guest:"inside"`
+	// Packages are what else is made of the machine.
+	Packages     hypervisor.PackageArgs `json:"packages" guest:"inside"`
+	Publish      PublishArgs            `json:"publish" guest:"inside"`
+	Cache        CacheArgs              `json:"cache" guest:"inside"`
+	Provisioners []ProvisionPlan        `json:"provisioners,omitempty" guest:"apart"`
+	ErrorCleanup *ProvisionPlan         `json:"error_cleanup,omitempty" guest:"no"`
+	Post         [][]PostPlan           `json:"post,omitempty" guest:"apart"`
+	Options      Options                `json:"options" guest:"no"`
+	Inputs       []Input                `json:"inputs,omitempty" guest:"apart"`
 	// SourceFiles are the files of Machine.Source on the client's machine, absolute: itself, and what it names. None for a URL.
 	SourceFiles []string `json:"source_files,omitempty" guest:"apart"`
 	Origin      Origin   `json:"origin,omitzero" guest:"no"`
@@ -170,6 +174,9 @@ type Needs struct {
 	DiskBytes int64 `json:"disk_bytes"`
 }
 
+// packageShare is how much of the estimate for a disk is counted again for each package: it is compressed, or sparse.
+const packageShare = 2
+
 // installSlack is what an installation writes besides the installed system: packages, logs, the box.
 const installSlack = 2 << 30
 
@@ -177,9 +184,11 @@ const installSlack = 2 << 30
 // a build host can overrule with its disk budget.
 func (p *Plan) Needs() Needs {
 	n := Needs{CPUs: p.Machine.CPUs, MemoryMiB: p.Machine.MemoryMiB, DiskBytes: installSlack}
+	var disks int64
 	for _, d := range p.Machine.Disks {
-		n.DiskBytes += min(d.Size/8, installSlack)
+		disks += min(d.Size/8, installSlack)
 	}
+	n.DiskBytes += disks + disks/packageShare*int64(len(p.Packages.Package))
 	return n
 }
 
@@ -208,4 +217,15 @@ func (p *Plan) OutputDirectory() string {
 		return p.Output.Directory
 	}
 	return "output-" + p.Name
+}
+
+// PackageName is what packages and the machine in them are called: the machine's name without an extension that only says
+// what the disk was.
+func (p *Plan) PackageName() string {
+	name := filepath.Base(filepath.ToSlash(p.DefaultName()))
+	switch ext := filepath.Ext(name); ext {
+	case ".qcow2", ".raw", ".img", ".vmdk", ".box":
+		return strings.TrimSuffix(name, ext)
+	}
+	return name
 }

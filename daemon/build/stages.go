@@ -236,7 +236,7 @@ func (s *stager) artifact() error {
 	if err := s.driverOptions(r, schema.ReachesArtifact); err != nil {
 		return err
 	}
-	named := s.keepsMachine()
+	named := s.keepsMachine() || len(p.Packages.Package) > 0 // whose names come from the machine's
 	if named {
 		r.text("vm_name", p.DefaultName())
 		r.text("output_directory", p.OutputDirectory())
@@ -286,7 +286,7 @@ func (s *stager) keepsMachine() bool {
 			return true
 		}
 	}
-	return len(s.plan.Post) == 0
+	return len(s.plan.Post) == 0 && len(s.plan.Packages.Package) == 0
 }
 
 func (s *stager) keeps(pp PostPlan) bool {

@@ -2,46 +2,53 @@ package pack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"text/template"
 
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
-	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/hypervisor/disk"
 )
 
 // nvramName is the name in the box of the UEFI variables.
 const nvramName = "efivars.fd"
 
+// libvirtForm tells what disks must be converted to for vagrant-libvirt: nothing if they are qcow2 images that need no
+// other file.
+func (j *job) libvirtForm() (disk.Form, error) {
+	for _, d := range j.exported.disks {
+		if d.format != disk.QCOW2 {
+			return disk.FormQCOW2, nil
+		}
+		h, err := readHeader(d.path)
+		if err != nil {
+			return "", err
+		}
+		if h.HasBacking || h.HasDataFile {
+			return disk.FormQCOW2, nil
+		}
+	}
+	return "", nil
+}
+
 // libvirt lays out a box for vagrant-libvirt: the form with one disk that all its versions read, the form with several
 // where it must be.
-func (j *job) libvirt(ctx context.Context) (boxfile.Contents, error) {
-	disks := j.files(hypervisor.RoleDisk)
-	if len(disks) == 0 {
-		return boxfile.Contents{}, errors.New("the artifact has no disk to put into a box")
-	}
-	c := boxfile.Contents{Metadata: boxfile.Metadata{Provider: boxfile.Libvirt, Architecture: j.Architecture}}
-	var virtual int64
+func (j *job) libvirt(_ context.Context, disks []image) (boxfile.Contents, error) {
+	var c boxfile.Contents
 	for i, d := range disks {
-		path, size, err := j.flat(ctx, d)
-		if err != nil {
-			return boxfile.Contents{}, err
-		}
-		virtual += size
 		name := "box.img"
 		if len(disks) > 1 {
 			name = fmt.Sprintf("box_%d.img", i)
 			c.Metadata.Disks = append(c.Metadata.Disks, boxfile.MetadataDisk{Path: name, Format: "qcow2"})
 		}
-		c.Files = append(c.Files, boxfile.File{Name: name, Path: path})
+		c.Files = append(c.Files, boxfile.File{Name: name, Path: d.path})
 	}
 	if len(disks) == 1 {
-		c.Metadata.Format, c.Metadata.VirtualSize = "qcow2", boxfile.CeilGibibytes(virtual)
+		c.Metadata.Format, c.Metadata.VirtualSize = "qcow2", boxfile.CeilGibibytes(disks[0].size)
 	}
-	if vars := j.files(hypervisor.RoleNVRAM); len(vars) > 0 {
+	if j.exported.nvram != "" && j.exported.product == "" {
 		c.Metadata.NVRAM = nvramName
-		c.Files = append(c.Files, boxfile.File{Name: nvramName, Path: vars[0].Path})
+		c.Files = append(c.Files, boxfile.File{Name: nvramName, Path: j.exported.nvram})
 	}
 	text, err := j.libvirtVagrantfile()
 	if err != nil {

@@ -1,18 +1,28 @@
-// Package pack makes Vagrant boxes of artifacts: it lays out the files as a provider wants them, writes the box's
-// Vagrantfile and metadata, and hands the lot to boxfile, which streams it out.
+// Package pack makes packages of machines that are off: Vagrant boxes, appliances, machines of other products, disk images.
 //
-// [Box] does it all. Each provider has a layout: a function that turns an artifact into the contents of a box,
-// converting disks on the way where it must. A further provider is a further layout.
+// [Packages] makes several at once of one artifact: each disk is read once and written in all the formats that are wanted,
+// and what needs one of them is packed as soon as it is there. [Box] makes a single box into a stream. Each package has a
+// layout: a function that turns the disks, in the format that it asks for, into the contents of a box or into files. A machine
+// that is described anew gets the controllers and cards for which its guest has drivers, as far as the guest told
+// ([GuestScript]), and [Warnings] say where that cannot be.
+//
+// Artifacts come from any driver: disks alone, or what VirtualBox and VMware export, of which boxes of their own are made
+// without another copy of the disks. [Open] reads the same out of a box, an appliance or an image of anybody's.
 package pack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -33,9 +43,27 @@ type Options struct {
 	Parallel int // likewise
 	// Scratch is an existing directory for disks that must be converted first; without it such an artifact is refused.
 	Scratch string
+	// Name is what the machine is called in descriptions of it, and files are named after it. Default "box".
+	Name string
+	// Guest is what the guest told, and GuestOS the system in it if somebody knows better, such as "debian/12".
+	Guest   Guest
+	GuestOS string
+	// Verify has the structure of the disks checked before they are read: qemu-img takes zeros for what is cut off. It is for files
+	// of somebody else; a driver's export is new.
+	Verify bool
+	// Override says what counts whatever the artifact says.
+	Override Override
 	// Progress is called with bytes done of total under a title; it may be nil.
 	Progress func(title string, done, total int64)
 	Tool     disk.Tool
+}
+
+// Override is what somebody knows better; zero fields leave the machine as it is.
+type Override struct {
+	CPUs, MemoryMiB int
+	UEFI            *bool
+	// DiskBus and NIC are those that the guest was installed on, as in Hardware: it has drivers for them, wherever it came from.
+	DiskBus, NIC string
 }
 
 // Hardware is the machine on which the guest was installed, as far as Vagrant's default machine may differ from it. A
@@ -56,67 +84,145 @@ var ErrNoLayout = errors.New("boxes for this provider cannot be made")
 // ProviderOf names the provider of Vagrant that runs an artifact best.
 func ProviderOf(a hypervisor.Artifact) (string, error) {
 	for _, name := range []string{a.Builder, a.Driver} {
-		switch name {
-		case "qemu", "libvirt":
+		switch {
+		case name == "qemu", name == "libvirt":
 			return boxfile.Libvirt, nil
+		case name == "virtualbox", strings.HasPrefix(name, "virtualbox-"):
+			return boxfile.VirtualBox, nil
+		case name == "vmware", strings.HasPrefix(name, "vmware-"):
+			return boxfile.VMwareDesktop, nil
 		}
 	}
-	return "", fmt.Errorf("%w: the artifact is of builder %q and driver %q; only qemu and libvirt are known", ErrNoLayout, a.Builder, a.Driver)
+	return "", fmt.Errorf("%w: the artifact is of builder %q and driver %q; only those of libvirt, VirtualBox and VMware are known",
+		ErrNoLayout, a.Builder, a.Driver)
 }
 
-// job is one run of Box.
+// job is one run of Box or Packages.
 type job struct {
 	artifact hypervisor.Artifact
 	Options
-	made []string // scratch files to remove
+	exported exported
+	work     string // directory of ours in Scratch; "" while nothing needed one
+
+	dir   string                           // of Packages: where results go
+	keeps map[disk.Form]hypervisor.Package // of Packages: whose files the disks of a form are
+
+	mu    sync.Mutex
+	owned []string // results, some of them folders
+}
+
+// newJob looks at the artifact.
+func newJob(ctx context.Context, a hypervisor.Artifact, o Options) (*job, error) {
+	j := &job{artifact: a, Options: o}
+	if j.Architecture == "" {
+		j.Architecture = ArchitectureOf(a)
+	}
+	err := j.open(ctx)
+	if err == nil && o.Verify {
+		err = j.verify(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, j.close())
+	}
+	j.Name = CleanName(cmp.Or(j.Name, "box"))
+	j.override()
+	return j, nil
+}
+
+func (j *job) override() {
+	o := j.Override
+	j.Hardware.CPUs = cmp.Or(o.CPUs, j.Hardware.CPUs)
+	j.Hardware.MemoryMiB = cmp.Or(o.MemoryMiB, j.Hardware.MemoryMiB)
+	j.Hardware.DiskBus, j.Hardware.NIC = cmp.Or(o.DiskBus, j.Hardware.DiskBus), cmp.Or(o.NIC, j.Hardware.NIC)
+	if o.UEFI != nil {
+		j.artifact.UEFI = *o.UEFI
+	}
+}
+
+// validName is what is written into descriptions of machines, archives and file systems of all kinds without quotes.
+var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$`)
+
+// ValidName tells whether packages and the machine in them can have a name.
+func ValidName(name string) bool { return validName.MatchString(name) }
+
+// CleanName makes a name that they can have.
+func CleanName(name string) string {
+	clean := strings.Map(func(r rune) rune {
+		if r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-", r)) {
+			return r
+		}
+		return '-'
+	}, name)
+	clean = strings.TrimLeft(clean, "._-")
+	if clean == "" {
+		return "box"
+	}
+	const longest = 80
+	return clean[:min(len(clean), longest)]
+}
+
+// close removes what the job made beside its results.
+func (j *job) close() error {
+	if j.work == "" {
+		return nil
+	}
+	return os.RemoveAll(j.work)
 }
 
 // Box writes a box made of an artifact to w, and says what is in it. Its scratch files are gone when it returns.
 func Box(ctx context.Context, a hypervisor.Artifact, o Options, w io.Writer) (sum boxfile.Summary, err error) {
-	j := &job{artifact: a, Options: o}
-	if err := j.defaults(); err != nil {
+	if o.Provider == "" {
+		if o.Provider, err = ProviderOf(a); err != nil {
+			return boxfile.Summary{}, err
+		}
+	}
+	p := hypervisor.Package(o.Provider)
+	if !p.IsBox() {
+		return boxfile.Summary{}, fmt.Errorf("%w: %q; known are libvirt, virtualbox and vmware_desktop", ErrNoLayout, o.Provider)
+	}
+	j, err := newJob(ctx, a, o)
+	if err != nil {
 		return boxfile.Summary{}, err
 	}
-	defer func() {
-		for _, path := range j.made {
-			err = errors.Join(err, os.Remove(path))
-		}
-	}()
-	contents, err := j.layout(ctx)
+	defer func() { err = errors.Join(err, j.close()) }()
+	l, err := j.layout(p)
 	if err != nil {
+		return boxfile.Summary{}, err
+	}
+	disks, err := j.convert(ctx, l.form)
+	if err != nil {
+		return boxfile.Summary{}, err
+	}
+	return j.box(ctx, p, l, disks, w)
+}
+
+// box lays out a box and streams it to w.
+func (j *job) box(ctx context.Context, p hypervisor.Package, l layout, disks []image, w io.Writer) (boxfile.Summary, error) {
+	contents, err := l.box(ctx, disks)
+	if err != nil {
+		return boxfile.Summary{}, err
+	}
+	contents.Metadata.Provider, contents.Metadata.Architecture = string(p), j.Architecture
+	if contents.Metadata.Machine, err = j.note(); err != nil {
 		return boxfile.Summary{}, err
 	}
 	for _, path := range j.Include {
 		contents.Files = append(contents.Files, boxfile.File{Name: filepath.Base(path), Path: path})
 	}
 	contents.Info = j.Info
-	sum, err = boxfile.Write(ctx, w, contents, boxfile.Options{Level: j.Level, Parallel: j.Parallel, Progress: j.title("packing")})
+	sum, err := boxfile.Write(ctx, w, contents, boxfile.Options{Level: j.level(l), Parallel: j.Parallel, Progress: j.title("packing " + string(p))})
 	if err != nil {
-		return boxfile.Summary{}, fmt.Errorf("pack a box for %s: %w", j.Provider, err)
+		return boxfile.Summary{}, fmt.Errorf("pack a box for %s: %w", p, err)
 	}
 	return sum, nil
 }
 
-func (j *job) defaults() error {
-	if j.Provider == "" {
-		provider, err := ProviderOf(j.artifact)
-		if err != nil {
-			return err
-		}
-		j.Provider = provider
+// level of compression. Disks that are compressed already get no smaller by doing it again.
+func (j *job) level(l layout) int {
+	if j.Level == 0 && l.compressed {
+		return boxfile.Stored
 	}
-	if j.Architecture == "" {
-		j.Architecture = ArchitectureOf(j.artifact)
-	}
-	return nil
-}
-
-func (j *job) layout(ctx context.Context) (boxfile.Contents, error) {
-	switch j.Provider {
-	case boxfile.Libvirt:
-		return j.libvirt(ctx)
-	}
-	return boxfile.Contents{}, fmt.Errorf("%w: %q; only %q is known", ErrNoLayout, j.Provider, boxfile.Libvirt)
+	return j.Level
 }
 
 // title returns a progress function for one stage, or nil.
@@ -136,51 +242,6 @@ func (j *job) files(role hypervisor.Role) []hypervisor.File {
 		}
 	}
 	return files
-}
-
-// flat returns the path of a qcow2 image with the content of a disk that needs no other file, and its virtual size. That
-// is the disk itself if it is such an image, otherwise a scratch file.
-func (j *job) flat(ctx context.Context, f hypervisor.File) (string, int64, error) {
-	format := f.Format
-	if format == "" { // a file that somebody named as an artifact, rather than a disk that a guest wrote
-		detected, err := disk.DetectFormat(f.Path)
-		if err != nil {
-			return "", 0, err
-		}
-		format = detected
-	}
-	path := f.Path
-	if format == disk.QCOW2 {
-		h, err := readHeader(path)
-		if err != nil {
-			return "", 0, err
-		}
-		if !h.HasBacking && !h.HasDataFile {
-			return path, h.VirtualSize, nil
-		}
-	}
-	path, err := j.convert(ctx, f.Path, format)
-	if err != nil {
-		return "", 0, err
-	}
-	h, err := readHeader(path)
-	return path, h.VirtualSize, err
-}
-
-func (j *job) convert(ctx context.Context, src, format string) (string, error) {
-	if j.Scratch == "" {
-		return "", fmt.Errorf("%q is a %s image that must be converted, but there is no directory for that", src, format)
-	}
-	f, err := os.CreateTemp(j.Scratch, "pack-*.qcow2")
-	if err != nil {
-		return "", err
-	}
-	j.made = append(j.made, f.Name())
-	if err := f.Close(); err != nil {
-		return "", err
-	}
-	return f.Name(), j.Tool.Convert(ctx, disk.ConvertOptions{Src: src, SrcFormat: format, Dst: f.Name(), DstFormat: disk.QCOW2,
-		Volatile: true, Progress: j.title("converting " + filepath.Base(src))})
 }
 
 func readHeader(path string) (disk.QCOW2Header, error) {
@@ -209,7 +270,7 @@ func (j *job) vagrantfile(ours string) string {
 }
 
 // CanMake tells whether boxes for a provider of Vagrant can be made.
-func CanMake(provider string) bool { return provider == boxfile.Libvirt }
+func CanMake(provider string) bool { return hypervisor.Package(provider).IsBox() }
 
 // ArchitectureOf names the architecture of an artifact as Vagrant does.
 func ArchitectureOf(a hypervisor.Artifact) string {

@@ -3,6 +3,7 @@ package pack
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -21,12 +22,21 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-// image makes a disk with qemu-img.
-func image(t *testing.T, format string, size int64, o disk.CreateOptions) hypervisor.File {
+func needQemuImg(t *testing.T) {
 	t.Helper()
-	if _, err := exec.LookPath("qemu-img"); err != nil {
-		t.Skip("qemu-img is not installed")
+	if _, err := exec.LookPath("qemu-img"); err == nil {
+		return
 	}
+	if os.Getenv("BOXKILN_REQUIRE_TOOLS") == "1" {
+		t.Fatal("qemu-img is not installed")
+	}
+	t.Skip("qemu-img is not installed")
+}
+
+// diskImage makes a disk with qemu-img.
+func diskImage(t *testing.T, format string, size int64, o disk.CreateOptions) hypervisor.File {
+	t.Helper()
+	needQemuImg(t)
 	path := filepath.Join(t.TempDir(), "disk."+format)
 	if err := (disk.Tool{}).Create(t.Context(), path, format, size, o); err != nil {
 		t.Fatal(err)
@@ -66,7 +76,7 @@ func names(sum boxfile.Summary) []string {
 
 func TestOneDisk(t *testing.T) {
 	t.Parallel()
-	sum := box(t, artifact(image(t, disk.QCOW2, 5<<30+512, disk.CreateOptions{})), Options{})
+	sum := box(t, artifact(diskImage(t, disk.QCOW2, 5<<30+512, disk.CreateOptions{})), Options{})
 	want := boxfile.Metadata{Provider: "libvirt", Architecture: "amd64", Format: "qcow2", VirtualSize: 6}
 	if diff := cmp.Diff(want, sum.Metadata); diff != "" {
 		t.Error(diff)
@@ -83,11 +93,11 @@ func TestSeveralDisksAndExtras(t *testing.T) {
 	if err := errors.Join(os.WriteFile(extra, []byte("read me"), 0o600), os.WriteFile(vars, []byte("vars"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	a := artifact(image(t, disk.QCOW2, 1<<30, disk.CreateOptions{}), image(t, disk.QCOW2, 2<<30, disk.CreateOptions{}),
+	a := artifact(diskImage(t, disk.QCOW2, 1<<30, disk.CreateOptions{}), diskImage(t, disk.QCOW2, 2<<30, disk.CreateOptions{}),
 		hypervisor.File{Path: vars, Role: hypervisor.RoleNVRAM})
 	a.UEFI = true
 	sum := box(t, a, Options{Include: []string{extra}, Info: map[string]string{"a": "b"}, Architecture: "arm64"})
-	want := boxfile.Metadata{Provider: "libvirt", Architecture: "arm64", NVRAM: "efivars.fd",
+	want := boxfile.Metadata{Provider: "libvirt", Architecture: "arm64", NVRAM: "efivars.fd", Machine: json.RawMessage(`{"machine":{"uefi":true}}`),
 		Disks: []boxfile.MetadataDisk{{Path: "box_0.img", Format: "qcow2"}, {Path: "box_1.img", Format: "qcow2"}}}
 	if diff := cmp.Diff(want, sum.Metadata); diff != "" {
 		t.Error(diff)
@@ -99,12 +109,12 @@ func TestSeveralDisksAndExtras(t *testing.T) {
 
 func TestDisksAreConvertedAndFlattened(t *testing.T) {
 	t.Parallel()
-	base := image(t, disk.QCOW2, 1<<30, disk.CreateOptions{})
-	unnamed := image(t, disk.VDI, 1<<30, disk.CreateOptions{})
+	base := diskImage(t, disk.QCOW2, 1<<30, disk.CreateOptions{})
+	unnamed := diskImage(t, disk.VDI, 1<<30, disk.CreateOptions{})
 	unnamed.Format = ""
 	for name, f := range map[string]hypervisor.File{
-		"raw": image(t, disk.Raw, 1<<30, disk.CreateOptions{}), "unnamed": unnamed,
-		"overlay": image(t, disk.QCOW2, 0, disk.CreateOptions{Backing: base.Path, BackingFormat: disk.QCOW2}),
+		"raw": diskImage(t, disk.Raw, 1<<30, disk.CreateOptions{}), "unnamed": unnamed,
+		"overlay": diskImage(t, disk.QCOW2, 0, disk.CreateOptions{Backing: base.Path, BackingFormat: disk.QCOW2}),
 	} {
 		scratch := t.TempDir()
 		if sum := box(t, artifact(f), Options{Scratch: scratch}); sum.VirtualSize != 1<<30 {
@@ -121,7 +131,7 @@ func TestDisksAreConvertedAndFlattened(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	good := image(t, disk.QCOW2, 1<<20, disk.CreateOptions{})
+	good := diskImage(t, disk.QCOW2, 1<<20, disk.CreateOptions{})
 	lie := good
 	lie.Path = filepath.Join(t.TempDir(), "raw")
 	if err := os.WriteFile(lie.Path, make([]byte, 512), 0o600); err != nil {
@@ -136,7 +146,8 @@ func TestRefusals(t *testing.T) {
 		"no disk":      {artifact(), Options{}},
 		"not a qcow2":  {artifact(lie), Options{}},
 		"amazon-ebs":   {hypervisor.Artifact{Builder: "amazon-ebs"}, Options{}},
-		"virtualbox":   {artifact(good), Options{Provider: "virtualbox"}},
+		"hyperv":       {artifact(good), Options{Provider: "hyperv"}},
+		"no directory": {artifact(good), Options{Provider: "virtualbox"}},
 		"riscv64":      {uefi, Options{}},
 		"floppy":       {artifact(good), Options{Hardware: Hardware{DiskBus: "floppy"}}},
 		"/no/such":     {artifact(good), Options{Include: []string{"/no/such"}}},
@@ -151,7 +162,7 @@ func TestRefusals(t *testing.T) {
 
 func TestDiskFullAndCancel(t *testing.T) {
 	t.Parallel()
-	a := artifact(image(t, disk.QCOW2, 1<<30, disk.CreateOptions{}))
+	a := artifact(diskImage(t, disk.QCOW2, 1<<30, disk.CreateOptions{}))
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Skip(err)
@@ -201,7 +212,7 @@ eval STDIN.read
 
 func TestVagrantfile(t *testing.T) {
 	t.Parallel()
-	f := image(t, disk.QCOW2, 1<<20, disk.CreateOptions{})
+	f := diskImage(t, disk.QCOW2, 1<<20, disk.CreateOptions{})
 	plain := artifact(f)
 	uefi := plain
 	uefi.UEFI = true
@@ -238,7 +249,7 @@ func TestVagrantTakesIt(t *testing.T) {
 	if _, err := exec.LookPath("vagrant"); err != nil {
 		t.Skip("vagrant is not installed")
 	}
-	a := artifact(image(t, disk.QCOW2, 1<<30, disk.CreateOptions{}))
+	a := artifact(diskImage(t, disk.QCOW2, 1<<30, disk.CreateOptions{}))
 	a.UEFI = true
 	path, home, project := filepath.Join(t.TempDir(), "x.box"), t.TempDir(), t.TempDir()
 	f, err := os.Create(path)

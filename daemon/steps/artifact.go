@@ -32,8 +32,8 @@ func (k *kept) keepArtifact(ctx context.Context, s *build.Session) error {
 		k.stop(s, "%s: %v", build.StageArtifact, err)
 		return nil
 	}
-	if err := keepPackages(s, draft.Dir); err != nil {
-		s.Log.Message("the list of packages is not kept with the artifact: %v", err)
+	if err := errors.Join(keepPackages(s, draft.Dir), keepPackaging(s, draft.Dir)); err != nil {
+		s.Log.Message("what is known of the guest is not kept with the artifact: %v", err)
 	}
 	k.commit(ctx, s, draft, k.meta(s, i, checkpoint.KindArtifact, func(m *checkpoint.Meta) {
 		m.Artifact, m.KeepMade = &a, s.KeepMade
@@ -113,6 +113,10 @@ func (k *kept) restoreArtifact(ctx context.Context, s *build.Session) error {
 	if s.Packages, err = keptPackages(k.from.Dir); err != nil {
 		return fmt.Errorf("restore the list of packages: %w", err)
 	}
+	if s.Packaging, err = keptPackaging(k.from.Dir); err != nil {
+		return fmt.Errorf("restore what is known of the packages: %w", err)
+	}
+	tellWarnings(s)
 	for _, f := range e.Artifact.Files {
 		dst, err := s.Outputs.Place(f.Dest)
 		if err != nil {
@@ -122,15 +126,20 @@ func (k *kept) restoreArtifact(ctx context.Context, s *build.Session) error {
 			return fmt.Errorf("restore %s: %w", f.Dest, err)
 		}
 		f.Path = dst
+		if f.Package != "" {
+			addPackage(s, f)
+			continue
+		}
 		switch f.Role {
 		case hypervisor.RoleBox:
 			s.Box = &f
-			s.Log.Artifact(fmt.Sprintf("'%s' provider box: %s", vagrantProvider(s.Made.Driver), f.Name()))
+			s.Log.Artifact(fmt.Sprintf("'%s' provider box: %s", providerOf(f, s.Made.Driver), f.Name()))
 		case hypervisor.RoleDisk, hypervisor.RoleNVRAM, hypervisor.RoleDescriptor, hypervisor.RoleManifest, hypervisor.RoleAppliance:
 			s.Made.Files = append(s.Made.Files, f)
 		}
 		s.Results = append(s.Results, f)
 	}
+	tellPackages(s)
 	if s.KeepMade {
 		s.Log.Artifact(fmt.Sprintf("VM files in directory: %s", s.Plan.OutputDirectory()))
 	}

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ func (t *Set) export(ctx context.Context, s *build.Session) error {
 // postProcess runs the chains of post-processors. Each begins with the machine's own artifact; what nobody keeps is
 // removed, as Packer does.
 func (t *Set) postProcess(ctx context.Context, s *build.Session) error {
-	keepMade := len(s.Plan.Post) == 0
+	keepMade := len(s.Plan.Post) == 0 && len(s.Plan.Packages.Package) == 0
 	s.Results = nil
 	for _, chain := range s.Plan.Post {
 		keep, err := t.chain(ctx, s, chain)
@@ -153,13 +154,18 @@ func postName(p build.PostPlan) string {
 func summary(typ string, made, from hypervisor.Artifact) string {
 	for _, f := range made.Files {
 		if f.Role == hypervisor.RoleBox {
-			return fmt.Sprintf("'%s' provider box: %s", vagrantProvider(made.Driver), f.Name())
+			return fmt.Sprintf("'%s' provider box: %s", providerOf(f, made.Driver), f.Name())
 		}
 	}
 	if len(made.Files) > len(from.Files) || (typ == "compress" && len(made.Files) > 0) {
 		return fmt.Sprintf("%s: %s", typ, made.Files[len(made.Files)-1].Name())
 	}
 	return ""
+}
+
+// providerOf is the provider of a box that a build made; one that a command of the template made does not say it.
+func providerOf(box hypervisor.File, driver string) string {
+	return cmp.Or(box.Format, vagrantProvider(driver))
 }
 
 func vagrantProvider(driver string) string {

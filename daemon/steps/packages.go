@@ -57,21 +57,31 @@ func (t *Set) recordPackages(ctx context.Context, s *build.Session) error {
 
 // listPackages runs the script in the guest.
 func listPackages(ctx context.Context, g provisioners.Guest) (sbom.Inventory, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, recordTimeout, fmt.Errorf("the guest did not list its packages within %s", recordTimeout))
+	text, err := askGuest(ctx, g, sbom.Script, fmt.Errorf("the guest did not list its packages within %s", recordTimeout))
+	if err != nil {
+		return sbom.Inventory{}, err
+	}
+	return sbom.ParseReport(text)
+}
+
+// askGuest runs a script that only prints in the guest, and returns what it printed. late is the error of one that takes
+// too long.
+func askGuest(ctx context.Context, g provisioners.Guest, script string, late error) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, recordTimeout, late)
 	defer cancel()
 	report := &capped{}
-	exit, err := g.Run(ctx, provisioners.Command{Line: "/bin/sh -s", Stdin: strings.NewReader(sbom.Script), Stdout: report})
+	exit, err := g.Run(ctx, provisioners.Command{Line: "/bin/sh -s", Stdin: strings.NewReader(script), Stdout: report})
 	switch {
 	case ctx.Err() != nil:
-		return sbom.Inventory{}, context.Cause(ctx)
+		return "", context.Cause(ctx)
 	case report.full:
-		return sbom.Inventory{}, errLongReport
+		return "", errLongReport
 	case err != nil:
-		return sbom.Inventory{}, err
+		return "", err
 	case exit != 0 && report.text.Len() == 0:
-		return sbom.Inventory{}, &provisioners.ExitError{Command: "/bin/sh", Status: exit}
+		return "", &provisioners.ExitError{Command: "/bin/sh", Status: exit}
 	}
-	return sbom.ParseReport(report.text.String())
+	return report.text.String(), nil
 }
 
 // capped is a buffer that takes maxReport bytes and then forgets them, without keeping the guest from writing.

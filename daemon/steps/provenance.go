@@ -18,6 +18,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry/provenance"
 	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/internal/redact"
 )
 
@@ -43,9 +44,9 @@ func (w hashedWriter) Write(p []byte) (n int, err error) {
 
 // openWriter begins a box whose hash will be in h. It stays nil for bytes that are signed already: a box that is published again
 // unchanged is not hashed again.
-func (t *Set) openWriter(ctx context.Context, s *build.Session, h *hash.Hash) (blob.Writer, error) {
+func (t *Set) openWriter(ctx context.Context, box *hypervisor.File, h *hash.Hash) (blob.Writer, error) {
 	w, err := t.Registry.OpenWriter(ctx)
-	if err != nil || t.Signer == nil || s.Box != nil && t.signed(ctx, blob.Digest(s.Box.SHA256)) {
+	if err != nil || t.Signer == nil || box != nil && t.signed(ctx, blob.Digest(box.SHA256)) {
 		return w, err
 	}
 	*h = signing.NewHash()
@@ -141,11 +142,23 @@ func (t *Set) record(ctx context.Context, s *build.Session, id provenance.Identi
 	if f.Smoke.Tried() {
 		r.Metadata.Smoke = &provenance.Smoke{Passed: f.Smoke.Passed, Detail: hide(f.Smoke.Detail), At: f.Smoke.At.UTC().Truncate(time.Second)}
 	}
+	if len(s.Plan.Packages.Package) > 0 {
+		r.Metadata.Packaging = &provenance.Packaging{Guest: s.Packaging.Guest, Warnings: hidden(s.Packaging.Warnings, hide)}
+	}
 	if s.Machine != nil {
 		r.Internal.Hypervisor, r.Internal.Accelerator = hypervisorOf(ctx, s)
 	}
 	t.steps(ctx, s, &r.Metadata)
 	return r
+}
+
+// hidden is a list of texts without what nobody may see.
+func hidden(texts []string, hide func(string) string) []string {
+	var out []string
+	for _, text := range texts {
+		out = append(out, hide(text))
+	}
+	return out
 }
 
 // templatePath is where the template lies on its user's machine.

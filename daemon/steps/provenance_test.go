@@ -76,7 +76,7 @@ func published(t *testing.T, set *Set, s *build.Session, version, content string
 	pub := boxregistry.Publication{Box: name, Version: v, File: boxregistry.File{Provider: "libvirt", Architecture: "amd64", Firmware: "bios",
 		Smoke: boxregistry.Smoke{Passed: true, Detail: "logged in", At: set.Now()}}}
 	var h hash.Hash
-	w, err := set.openWriter(t.Context(), s, &h)
+	w, err := set.openWriter(t.Context(), s.Box, &h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestSignAgain(t *testing.T) {
 	first := published(t, set, s, "1.0", "a box")
 	s.Box = &hypervisor.File{SHA256: string(first.Digest)}
 	var h hash.Hash
-	w, err := set.openWriter(t.Context(), s, &h)
+	w, err := set.openWriter(t.Context(), s.Box, &h)
 	if err != nil || h != nil {
 		t.Errorf("a box that is signed is hashed: %v, %v", h, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
@@ -47,17 +48,28 @@ func (t *Set) checkPublication(ctx context.Context, p *build.Plan) error {
 	if err != nil {
 		return err
 	}
-	if err := t.Registry.Check(ctx, pub); err != nil {
-		return fmt.Errorf("publish %s %s: %w", p.Publish.Box, p.Publish.Version, err)
+	providers := []boxregistry.Provider{pub.File.Provider}
+	if p.Packages.MakesBox() {
+		providers = nil
+		for _, name := range p.Packages.Package {
+			if hypervisor.Package(name).IsBox() {
+				providers = append(providers, boxregistry.Provider(name))
+			}
+		}
+	}
+	for _, pub.File.Provider = range providers {
+		if err := t.Registry.Check(ctx, pub); err != nil {
+			return fmt.Errorf("publish %s %s: %w", p.Publish.Box, p.Publish.Version, err)
+		}
 	}
 	return nil
 }
 
-// publish puts the box into the registry and releases the version, if the plan publishes; then it removes the machine's
+// publish puts the boxes into the registry and releases the version, if the plan publishes; then it removes the machine's
 // own files, unless they are a result.
 func (t *Set) publish(ctx context.Context, s *build.Session) error {
 	if s.Plan.Publish.Box != "" {
-		if err := t.publishBox(ctx, s); err != nil {
+		if err := t.publishBoxes(ctx, s); err != nil {
 			return fmt.Errorf("publish %s %s: %w", s.Plan.Publish.Box, s.Plan.Publish.Version, err)
 		}
 	}
@@ -68,41 +80,68 @@ func (t *Set) publish(ctx context.Context, s *build.Session) error {
 	if err != nil {
 		return err
 	}
-	return os.RemoveAll(dir)
+	return removeMade(s, dir)
 }
 
-func (t *Set) publishBox(ctx context.Context, s *build.Session) error {
+// publishBoxes publishes every box of the build, each as a provider of one version, which is released when all are in.
+func (t *Set) publishBoxes(ctx context.Context, s *build.Session) error {
+	var published []boxregistry.Publication
+	for _, box := range boxes(s) {
+		pub, err := t.publishBox(ctx, s, box)
+		if err != nil {
+			return err
+		}
+		published = append(published, pub)
+	}
+	return t.release(ctx, s, published)
+}
+
+// boxes lists those of the build. nil is one that nobody has packed: it is made of the machine's own files.
+func boxes(s *build.Session) []*hypervisor.File {
+	var list []*hypervisor.File
+	if s.Box != nil || len(s.Boxes) == 0 {
+		list = append(list, s.Box)
+	}
+	for i := range s.Boxes {
+		list = append(list, &s.Boxes[i])
+	}
+	return list
+}
+
+func (t *Set) publishBox(ctx context.Context, s *build.Session, box *hypervisor.File) (boxregistry.Publication, error) {
 	pub, err := publication(s.Plan)
 	if err != nil {
-		return err
+		return pub, err
 	}
-	s.Log.Say("Publishing %s %s...", pub.Box, pub.Version)
+	if box == nil || box.Package == "" {
+		s.Log.Say("Publishing %s %s...", pub.Box, pub.Version)
+	} else {
+		s.Log.Say("Publishing %s %s for %s...", pub.Box, pub.Version, box.Package)
+	}
 	var sum hash.Hash
-	if err := t.storeBox(ctx, s, &pub, &sum); err != nil {
-		return err
+	if err := t.storeBox(ctx, s, box, &pub, &sum); err != nil {
+		return pub, err
 	}
 	smokeErr := t.smoke(ctx, s, &pub) // before the provenance, which tells of it
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return pub, context.Cause(ctx)
 	}
 	if err := t.attest(ctx, s, &pub, sum); err != nil {
-		return err
+		return pub, err
 	}
 	if err := t.Registry.Publish(ctx, pub); err != nil {
-		return err
+		return pub, err
 	}
-	if err := t.noteSmoke(ctx, pub, smokeErr); err != nil {
-		return err
-	}
-	return t.release(ctx, s, pub)
+	return pub, t.noteSmoke(ctx, pub, smokeErr)
 }
 
 // release opens the version to clients, if this is the last build of its run that publishes there.
-func (t *Set) release(ctx context.Context, s *build.Session, pub boxregistry.Publication) error {
+func (t *Set) release(ctx context.Context, s *build.Session, published []boxregistry.Publication) error {
 	all, waiting, err := t.Gate.Published(ctx, s)
 	if err != nil {
 		return err
 	}
+	pub := published[0]
 	if !all {
 		s.Log.Say("%s %s stays a draft until %v have published too", pub.Box, pub.Version, waiting)
 		return nil
@@ -110,14 +149,18 @@ func (t *Set) release(ctx context.Context, s *build.Session, pub boxregistry.Pub
 	if err := t.Registry.Release(ctx, pub.Box, pub.Version); err != nil {
 		return err
 	}
-	s.Log.Artifact(fmt.Sprintf("Published and released: %s %s (%s, %s)", pub.Box, pub.Version, pub.File.Provider, pub.File.Architecture))
+	var files []string
+	for _, p := range published {
+		files = append(files, fmt.Sprintf("%s, %s", p.File.Provider, p.File.Architecture))
+	}
+	s.Log.Artifact(fmt.Sprintf("Published and released: %s %s (%s)", pub.Box, pub.Version, strings.Join(files, "; ")))
 	return nil
 }
 
 // storeBox puts the box's bytes into the blob store, keeps what is in them and completes the publication. sum will be what
 // the box's signature signs.
-func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) error {
-	known, err := t.boxBytes(ctx, s, pub, sum)
+func (t *Set) storeBox(ctx context.Context, s *build.Session, box *hypervisor.File, pub *boxregistry.Publication, sum *hash.Hash) error {
+	known, err := t.boxBytes(ctx, s, box, pub, sum)
 	if err != nil {
 		return err
 	}
@@ -134,22 +177,22 @@ func (t *Set) storeBox(ctx context.Context, s *build.Session, pub *boxregistry.P
 // boxBytes stores the box in one pass, and tells what is in it. One that no post-processor made is packed straight into the
 // store. One that our packer made is copied: its digest shows that nobody has changed it, and the packer said what is in it.
 // Every other is inspected while it is copied.
-func (t *Set) boxBytes(ctx context.Context, s *build.Session, pub *boxregistry.Publication, sum *hash.Hash) (boxfile.Summary, error) {
-	if s.Box == nil {
-		return t.store(ctx, s, sum, func(w io.Writer) (boxfile.Summary, error) { return t.packBox(ctx, s, pub, w) })
+func (t *Set) boxBytes(ctx context.Context, s *build.Session, box *hypervisor.File, pub *boxregistry.Publication, sum *hash.Hash) (boxfile.Summary, error) {
+	if box == nil {
+		return t.store(ctx, box, sum, func(w io.Writer) (boxfile.Summary, error) { return t.packBox(ctx, s, pub, w) })
 	}
-	if said, ok := saidOf(s.Box); ok {
-		known, err := t.store(ctx, s, sum, func(w io.Writer) (boxfile.Summary, error) { return said, copyBox(ctx, s.Box, w) })
+	if said, ok := saidOf(box); ok {
+		known, err := t.store(ctx, box, sum, func(w io.Writer) (boxfile.Summary, error) { return said, copyBox(ctx, box, w) })
 		if !errors.Is(err, blob.ErrDigestMismatch) {
 			return known, err
 		}
 	}
-	return t.store(ctx, s, sum, func(w io.Writer) (boxfile.Summary, error) { return inspectBox(ctx, s.Box, w) })
+	return t.store(ctx, box, sum, func(w io.Writer) (boxfile.Summary, error) { return inspectBox(ctx, box, w) })
 }
 
 // store makes a blob of what write writes, if that has the digest that write tells.
-func (t *Set) store(ctx context.Context, s *build.Session, sum *hash.Hash, write func(io.Writer) (boxfile.Summary, error)) (boxfile.Summary, error) {
-	w, err := t.openWriter(ctx, s, sum)
+func (t *Set) store(ctx context.Context, box *hypervisor.File, sum *hash.Hash, write func(io.Writer) (boxfile.Summary, error)) (boxfile.Summary, error) {
+	w, err := t.openWriter(ctx, box, sum)
 	if err != nil {
 		return boxfile.Summary{}, build.OurFault(err)
 	}

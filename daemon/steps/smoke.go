@@ -33,6 +33,10 @@ func (t *Set) smoke(ctx context.Context, s *build.Session, pub *boxregistry.Publ
 	if !s.Plan.Publish.Smoke {
 		return nil
 	}
+	if string(pub.File.Provider) != vagrantProvider(s.Plan.Driver) {
+		s.Log.Message("the box for %s is not booted: this build has a driver for %s alone", pub.File.Provider, s.Plan.Driver)
+		return nil
+	}
 	s.Log.Say("Smoke test: booting the packed box...")
 	began := t.Now()
 	err := t.bootBox(ctx, s, *pub)

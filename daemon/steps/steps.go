@@ -1,6 +1,7 @@
 // Package steps holds the stages of a build, one file each, in the order in which a build runs them: fetch-media,
-// make-key, make-media, serve-seed, create-machine, type-boot, wait-guest, upload-tools, provision, record-packages, shutdown,
-// export, post-process, publish. Each is a function over the build's session; [Set.List] puts together those that a plan needs.
+// make-key, make-media, serve-seed, create-machine, type-boot, wait-guest, upload-tools, provision, record-packages, check-guest,
+// shutdown, export, post-process, package, publish. Each is a function over the build's session; [Set.List] puts together those
+// that a plan needs.
 // Steps have no clean-up: what they do outside the process they first write to the ledger.
 package steps
 
@@ -88,6 +89,8 @@ func (t *Set) List(p *build.Plan) ([]build.Step, error) {
 		build.Step{Name: "shutdown", Do: t.shutdown, Needed: k.machineNeeded},
 		build.Step{Name: "export", Do: t.export, Cached: k.artifactCached},
 		build.Step{Name: "post-process", Do: t.postProcess, Cached: k.artifactCached},
+		build.Step{Name: "package", Do: t.makePackages, Cached: k.artifactCached,
+			Needed: func(s *build.Session) bool { return len(s.Plan.Packages.Package) > 0 }},
 		build.Step{Name: "keep-artifact", Do: k.keepArtifact, Needed: k.artifactWanted},
 		build.Step{Name: "publish", Do: func(ctx context.Context, s *build.Session) error {
 			err := t.publish(ctx, s)
@@ -112,7 +115,8 @@ func (t *Set) guestSteps(k *kept, p *build.Plan) []build.Step {
 		step.Cached, step.Rewind = k.cached(i+1), k.rewindTo(i)
 		list = append(list, step, k.freezeStep(i+1, step.Name))
 	}
-	list = append(list, build.Step{Name: "record-packages", Do: t.recordPackages, Needed: k.packagesWanted})
+	list = append(list, build.Step{Name: "record-packages", Do: t.recordPackages, Needed: k.packagesWanted},
+		build.Step{Name: "check-guest", Do: t.checkGuest, Needed: k.guestWanted})
 	return append(list, build.Step{Name: "clean-guest", Timeout: cleanTimeout, Do: t.cleanGuest,
 		Needed: func(s *build.Session) bool { return k.machineNeeded(s) && s.Key.Authorized != "" }})
 }

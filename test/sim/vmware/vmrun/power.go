@@ -110,7 +110,7 @@ func unpause(ctx context.Context, c *call) error {
 	return withGuest(ctx, c, func(g *qemu.Guest) error { return g.Resume(ctx) })
 }
 
-// suspend is what the simulator cannot do: it has no file for the guest's memory.
+// suspend is what the simulator cannot do: QEMU saves no machine whose disks are VMDK files.
 func suspend(ctx context.Context, c *call) error {
 	return withGuest(ctx, c, func(*qemu.Guest) error { return errNotSupported })
 }
