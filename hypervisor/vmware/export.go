@@ -75,7 +75,7 @@ func (x *export) write(ctx context.Context) error {
 	x.say("Writing %s.%s", x.o.Name, format)
 	switch format {
 	case formatVMX:
-		return x.folder(ctx)
+		return x.asFolder(ctx)
 	case formatOVF, formatOVA:
 		if _, err := x.tools.find(ovfTool); err == nil {
 			return x.ovftool(ctx, format)
@@ -104,9 +104,9 @@ func (x *export) clean() {
 	}
 }
 
-// folder makes the files of a machine that VMware can run: disks of the kind that the template wants, compacted, and a snapshot if it
+// asFolder makes the files of a machine that VMware can run: disks of the kind that the template wants, compacted, and a snapshot if it
 // wants one.
-func (x *export) folder(ctx context.Context) error {
+func (x *export) asFolder(ctx context.Context) error {
 	for i, d := range x.from {
 		name := x.diskFile(i)
 		x.say("Writing disk %s", name)
@@ -155,14 +155,12 @@ func (x *export) progress(i int) func(done, total int64) {
 
 // firmware copies what the firmware has kept, if it has kept anything.
 func (x *export) firmware(ctx context.Context, name string) error {
-	err := copyFile(ctx, filepath.Join(x.dir, name), filepath.Join(x.folderPath(), nvramName), nil)
+	err := copyFile(ctx, filepath.Join(x.dir, name), filepath.Join(x.folder(), nvramName), nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
-
-func (x *export) folderPath() string { return x.Machine.folder() }
 
 // writeShared writes a VMX file that has no secrets any more.
 func writeShared(path string, f *vmx.File) error {

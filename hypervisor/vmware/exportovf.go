@@ -19,7 +19,7 @@ const exportName = "export.vmx"
 
 // ovftool has VMware's own tool write the package.
 func (x *export) ovftool(ctx context.Context, format string) (err error) {
-	source := filepath.Join(x.Machine.folder(), exportName)
+	source := filepath.Join(x.folder(), exportName)
 	x.vmx.Set("nvram", nvramName)
 	if err := writeVMX(source, x.vmx); err != nil {
 		return err
