@@ -16,13 +16,14 @@ stage "axe-core"
 BOXKILN_AXE=$(test/setup/axe.sh)
 stage "libvirt"
 test/setup/libvirt.sh
-stage "binary and installer CD"
-make --no-print-directory build iso
+stage "binary, simulators and installer CD"
+make --no-print-directory build simulators iso
 
 # Whatever a test needs was installed above: a missing tool is a failure, never a skip.
 export BOXKILN_REQUIRE_TOOLS=1
 export BOXKILN_BIN=$PWD/bin/boxkiln
 export BOXKILN_ISO=$PWD/build/iso/debian12-mini.iso
+export BOXKILN_SIM=$PWD/bin/sim
 export BOXKILN_AXE
 export BOXKILN_ARTEFACTS=${BOXKILN_ARTEFACTS:-$PWD/build/artefacts} # screenshots, to be looked at
 failed=0
@@ -36,9 +37,13 @@ unformatted=$(gofmt -l $(git ls-files '*.go'))
 go vet ./... || failed=1
 
 # Packages that boot machines run alone, so that they do not starve each other.
-guests='/(hypervisor/libvirt|test/e2e)$'
+guests='/(hypervisor/(libvirt|virtualbox|vmware)|test/(e2e|sim/[a-z]+|ec2sim/[a-z]+))$'
 stage "quick tests, with the race detector"
 go list ./... | grep -Ev "$guests" | xargs go test -race -timeout 60m || failed=1
+
+# An installer has much to wait for: two at a time.
+stage "simulators under other people's clients, and the drivers on them"
+BOXKILN_E2E=1 go test -v -count=1 -p 2 -timeout 60m $(go list ./... | grep -E "$guests" | grep -Ev '/(hypervisor/libvirt|test/e2e)$') || failed=1
 
 stage "tests that boot machines"
 BOXKILN_E2E=1 go test -v -count=1 -p 1 -timeout 120m ./hypervisor/libvirt ./test/e2e || failed=1

@@ -6,8 +6,12 @@
 //	DIR/org/box              the catalog, for VAGRANT_SERVER_URL and `vagrant box add URL`
 //	DIR/org/box.json         the same, for servers that go by the extension
 //	DIR/org/box~candidate    the catalog of another channel, and again with .json
-//	DIR/dl/sha256/<digest>/org-box-1.2.0-libvirt-amd64.box
+//	DIR/dl/sha256/<digest>/org-box-1.2.0-libvirt-amd64/vagrant.box
 //	DIR/README.md            how to serve it with nginx, Apache, Caddy or S3
+//	DIR/minisign.pub         the key that checks signatures
+//
+// Beside the box lies what the registry serves beside it: vagrant.box.minisig, provenance.json, provenance.json.minisig and
+// sbom.cdx.json, as far as there is such a thing. They name the version, so every version has a folder, even with the same bytes.
 //
 // [Export] writes only what is not there yet, every file whole or not at all, so that it can be run again over a tree
 // that is being served. It removes nothing unless it is told to, and then only what it has written itself, which it
@@ -21,10 +25,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
@@ -49,6 +55,10 @@ type Options struct {
 	BaseURL string
 	// Requirement chooses versions.
 	Requirement boxregistry.Requirement
+	// Beside are the files that lie beside a box, by their names; nil where there are none.
+	Beside func(ctx context.Context, name boxregistry.Name, v boxregistry.Version, f boxregistry.File) (map[string][]byte, error)
+	// PublicKey is the text of minisign.pub; empty for no such file.
+	PublicKey string
 	// Prune removes what an earlier export wrote and this one does not.
 	Prune bool
 	// Tell is told each file that is written or removed; it may be nil.
@@ -123,6 +133,11 @@ func (e *exporter) all(ctx context.Context, names []boxregistry.Name) error {
 	if err := e.put("README.md", readme(e.Options, e.base)); err != nil {
 		return err
 	}
+	if e.PublicKey != "" {
+		if err := e.put("minisign.pub", []byte(e.PublicKey)); err != nil {
+			return err
+		}
+	}
 	if e.Prune {
 		before, err = e.prune(before)
 		if err != nil {
@@ -187,12 +202,33 @@ func (e *exporter) file(ctx context.Context, name boxregistry.Name, v boxregistr
 	if f.Digest == "" {
 		return p, nil
 	}
-	at := path.Join("dl", "sha256", string(f.Digest), fmt.Sprintf("%s-%s-%s-%s-%s.box", name.Org(), name.Box(), v, f.Provider, f.Architecture))
+	dir := path.Join("dl", "sha256", string(f.Digest), fmt.Sprintf("%s-%s-%s-%s-%s", name.Org(), name.Box(), v, f.Provider, f.Architecture))
+	at := path.Join(dir, "vagrant.box")
 	p.URL, p.ChecksumType, p.Checksum = e.base+"/"+at, "sha256", string(f.Digest)
 	if e.wrote[at] {
 		return p, nil
 	}
-	return p, e.blob(ctx, at, f)
+	if err := e.blob(ctx, at, f); err != nil {
+		return p, err
+	}
+	return p, e.beside(ctx, dir, name, v, f)
+}
+
+// beside writes what lies beside a box.
+func (e *exporter) beside(ctx context.Context, dir string, name boxregistry.Name, v boxregistry.Version, f boxregistry.File) error {
+	if e.Beside == nil {
+		return nil
+	}
+	files, err := e.Beside(ctx, name, v, f)
+	if err != nil {
+		return err
+	}
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		if err := e.put(path.Join(dir, file), files[file]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // blob links or copies bytes. The digest in the path says what a file of that name holds, and its size that it is whole.

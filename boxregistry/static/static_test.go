@@ -109,8 +109,8 @@ func TestExport(t *testing.T) {
 	b.publish("ops/db", "2", boxregistry.Stable, "qemu")
 	o := Options{BaseURL: "https://boxes.example.org/sub/"}
 	first := b.export(o, "ops/web", "ops/db")
-	want := []string{".boxkiln-export.json", "README.md", "dl/sha256/D/ops-db-2-qemu-amd64.box", "dl/sha256/D/ops-web-1.0-qemu-amd64.box",
-		"dl/sha256/D/ops-web-1.0-utm-amd64.box", "dl/sha256/D/ops-web-1.1-qemu-amd64.box", "ops/db", "ops/db.json", "ops/web", "ops/web.json",
+	want := []string{".boxkiln-export.json", "README.md", "dl/sha256/D/ops-db-2-qemu-amd64/vagrant.box", "dl/sha256/D/ops-web-1.0-qemu-amd64/vagrant.box",
+		"dl/sha256/D/ops-web-1.0-utm-amd64/vagrant.box", "dl/sha256/D/ops-web-1.1-qemu-amd64/vagrant.box", "ops/db", "ops/db.json", "ops/web", "ops/web.json",
 		"ops/web~candidate", "ops/web~candidate.json"}
 	if diff := cmp.Diff(want, b.tree()); diff != "" || first.Written != 11 || first.Kept != 0 {
 		t.Error(first, diff)
@@ -142,7 +142,7 @@ func TestExport(t *testing.T) {
 	if r := b.export(o, "ops/db"); r.Removed != 7 {
 		t.Errorf("with prune: %+v", r)
 	}
-	if diff := cmp.Diff([]string{".boxkiln-export.json", "README.md", "dl/sha256/D/ops-db-2-qemu-amd64.box", "ops/db", "ops/db.json", "ops/index.html"}, b.tree()); diff != "" {
+	if diff := cmp.Diff([]string{".boxkiln-export.json", "README.md", "dl/sha256/D/ops-db-2-qemu-amd64/vagrant.box", "ops/db", "ops/db.json", "ops/index.html"}, b.tree()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -152,7 +152,7 @@ func TestWhatACrashLeftIsMended(t *testing.T) {
 	b := newBench(t)
 	b.publish("ops/db", "2", boxregistry.Stable, "qemu")
 	b.export(Options{}, "ops/db")
-	box := must(filepath.Glob(b.dir + "/dl/sha256/*/*.box"))[0]
+	box := must(filepath.Glob(b.dir + "/dl/sha256/*/*/vagrant.box"))[0]
 	whole := must(os.ReadFile(box))
 	half := filepath.Dir(box) + "/.part-x"
 	if err := errors.Join(os.Remove(box), os.WriteFile(box, whole[:len(whole)/2], 0o644), os.WriteFile(half, nil, 0o644)); err != nil {

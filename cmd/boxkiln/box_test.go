@@ -220,6 +220,33 @@ func (s smokeless) Create(ctx context.Context, spec hypervisor.Spec) (hypervisor
 	return s.Driver.Create(ctx, spec)
 }
 
+// TestVerifyInAnExport: a tree of files has beside each of our own boxes what proves it, also of two versions with the same bytes.
+func TestVerifyInAnExport(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	d := b.serve()
+	template := b.solo(nil, "")
+	for _, version := range []string{"1.0", "1.1"} {
+		b.run("build", "-force", "--box=acme/solo", "--box-version="+version, template).wants(t, exitOK, "Published and released")
+	}
+	b.run("box", "import", b.box("web.box", "x"), "--as", "acme/web", "--version", "1").wants(t, exitOK)
+	d.stop()
+	b.run("box", "export", "--static", b.path("tree")).wants(t, exitOK, "==> wrote minisign.pub")
+	key := "--key=" + b.path("tree/minisign.pub")
+	for _, version := range []string{"1.0", "1.1"} {
+		folders, err := filepath.Glob(b.path("tree/dl/sha256/*/acme-solo-" + version + "-libvirt-amd64"))
+		if err != nil || len(folders) != 1 {
+			t.Fatal(folders, err)
+		}
+		b.run("box", "verify", key, "--version="+version, folders[0]+"/vagrant.box").
+			wants(t, exitOK, "signed  as acme/solo "+version+" libvirt amd64", "ok      signature of the provenance", "Built")
+	}
+	if files, err := filepath.Glob(b.path("tree/dl/sha256/*/acme-web-1-qemu-amd64/*")); err != nil || len(files) != 1 {
+		t.Errorf("beside a box of others lie %v, %v", files, err)
+	}
+	b.run("box", "export", "--static", b.path("tree")).wants(t, exitOK, "0 files written")
+}
+
 // TestPageSaysWhatIsInside: the page of a version lists the files of its box and shows its Vagrantfile, wherever the box is from:
 // packed while it was published, taken from the store of checkpoints, made by a post-processor, imported.
 func TestPageSaysWhatIsInside(t *testing.T) {

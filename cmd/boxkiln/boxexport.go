@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	blobfs "github.com/boxkiln/boxkiln/boxregistry/blob/fs"
+	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	"github.com/boxkiln/boxkiln/boxregistry/static"
 	boxstore "github.com/boxkiln/boxkiln/boxregistry/store"
+	"github.com/boxkiln/boxkiln/daemon/api"
 )
 
 // exportOptions are the switches of `boxkiln box export`.
@@ -26,7 +29,8 @@ func newBoxExportCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "export --static DIR [ORG/BOX...]", Short: "Write boxes as a tree that a plain web server or bucket can serve to Vagrant",
 		Long: `Write the released versions of boxes, of all public ones unless some are named, as catalogs and box files that nginx, Apache,
-Caddy or a bucket can serve to Vagrant. DIR/README.md says how. Box files are linked to those of the data directory where
+Caddy or a bucket can serve to Vagrant. DIR/README.md says how. Beside the boxes of own builds lie their signatures, their
+provenance and the lists of their packages, for "boxkiln box verify". Box files are linked to those of the data directory where
 that is on the same file system. A second run writes only what has changed, and removes nothing without --prune.
 
 It reads the data directory, whether a daemon runs or not.` + exitHelp,
@@ -61,6 +65,9 @@ func runBoxExport(ctx context.Context, env *environment, o *exportOptions, args 
 	if !o.quiet {
 		o.Tell = func(verb, name string) { fmt.Fprintf(env.stdout, "==> %s %s\n", verb, name) }
 	}
+	if err := env.attach(registry, &o.Options); err != nil {
+		return err
+	}
 	r, err := static.Export(ctx, registry, names, o.Options)
 	if err != nil {
 		return err
@@ -68,6 +75,23 @@ func runBoxExport(ctx context.Context, env *environment, o *exportOptions, args 
 	_, err = fmt.Fprintf(env.stdout, "%d boxes in %s: %d files written (%s of boxes), %d as they were, %d removed\n",
 		r.Boxes, o.Dir, r.Written, sizeFlag(r.Bytes), r.Kept, r.Removed)
 	return err
+}
+
+// attach has the files exported too that lie beside the boxes of our own builds. Without a signing key no daemon has run here.
+func (e *environment) attach(registry *boxstore.Registry, o *static.Options) error {
+	data, err := e.data()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(data.SigningKey()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	key, err := signing.Load(data.SigningKey())
+	if err != nil {
+		return err
+	}
+	o.PublicKey, o.Beside = key.Public().File(), api.Beside{Known: registry, Key: key.Public()}.Files
+	return nil
 }
 
 // exported is the boxes that are named, or all public ones.

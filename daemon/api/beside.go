@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -24,6 +25,9 @@ type Known interface {
 	// Signatures returns the texts of the signature files about a box, one behind the other, or boxregistry.ErrNotFound.
 	Signatures(ctx context.Context, d blob.Digest) (string, error)
 }
+
+// boxFileName is the last element of the path of every download.
+const boxFileName = "vagrant.box"
 
 // PublicKeyPath is where the public key is that checks all signatures of the registry.
 const PublicKeyPath = "/minisign.pub"
@@ -47,15 +51,46 @@ func (b Beside) Register(r gin.IRoutes) {
 	})
 	const provider = "/:org/boxes/:box/versions/:version/providers/:provider/:arch/"
 	for _, dir := range []string{provider, provider + ":digest/"} {
-		r.Match(read, dir+"vagrant.box"+signing.Extension, b.serve("text/plain; charset=utf-8", b.boxSignature))
-		r.Match(read, dir+provenance.FileName, b.serve("application/json", b.statement))
-		r.Match(read, dir+provenance.FileName+signing.Extension, b.serve("text/plain; charset=utf-8", b.statementSignature))
-		r.Match(read, dir+sbom.FileName, b.serve(sbom.MediaType, b.sbom))
+		for _, file := range b.files() {
+			r.Match(read, dir+file.name, b.serve(file.mediaType, file.read))
+		}
 	}
+}
+
+// besideFile is one of the files.
+type besideFile struct {
+	name, mediaType string
+	read            content
 }
 
 // content reads one of the files, or returns boxregistry.ErrNotFound.
 type content func(ctx context.Context, id provenance.Identity, f boxregistry.File) ([]byte, error)
+
+func (b Beside) files() []besideFile {
+	const signature = "text/plain; charset=utf-8"
+	return []besideFile{
+		{boxFileName + signing.Extension, signature, b.boxSignature},
+		{provenance.FileName, "application/json", b.statement},
+		{provenance.FileName + signing.Extension, signature, b.statementSignature},
+		{sbom.FileName, sbom.MediaType, b.sbom},
+	}
+}
+
+// Files are those that lie beside a box, by their names, for a tree of files that another server serves.
+func (b Beside) Files(ctx context.Context, name boxregistry.Name, v boxregistry.Version, f boxregistry.File) (map[string][]byte, error) {
+	id := provenance.Identity{Box: name, Version: v, Provider: f.Provider, Architecture: f.Architecture, Digest: f.Digest}
+	found := map[string][]byte{}
+	for _, file := range b.files() {
+		data, err := file.read(ctx, id, f)
+		switch {
+		case err == nil:
+			found[file.name] = data
+		case !errors.Is(err, boxregistry.ErrNotFound):
+			return nil, fmt.Errorf("%s of %s %s: %w", file.name, name, v, err)
+		}
+	}
+	return found, nil
+}
 
 func (b Beside) serve(mediaType string, read content) gin.HandlerFunc {
 	return func(c *gin.Context) {

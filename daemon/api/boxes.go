@@ -66,38 +66,6 @@ func (s *Server) mountBoxes(v1 gin.IRouter) {
 	s.mountVersions(v1, version, write, admin)
 }
 
-// needIn refuses whoever has not that scope in the organisation of the path.
-func needIn(scope auth.Scope) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		if p := principal(c); !p.PermitsIn(c.Param("org"), scope) {
-			refuse(c, p, scope, "in the organisation "+strconv.Quote(c.Param("org")))
-		}
-	}
-}
-
-// needSomewhere refuses whoever has that scope in no organisation; what it covers is for the handler to look at.
-func needSomewhere(scope auth.Scope) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		p := principal(c)
-		permitted := p.Scope.Permits(scope)
-		for _, have := range p.Orgs {
-			permitted = permitted || have.Permits(scope)
-		}
-		if !permitted {
-			refuse(c, p, scope, "in some organisation")
-		}
-	}
-}
-
-func refuse(c *gin.Context, p auth.Principal, scope auth.Scope, where string) {
-	if p.Known() {
-		c.AbortWithStatusJSON(http.StatusForbidden, wire.ErrorReply{Error: wire.Errorf(wire.CodeForbidden,
-			"the token %q does not have the scope %s %s", p.Name, scope, where)})
-		return
-	}
-	need(scope)(c) // says why there is nobody
-}
-
 // boxName reads the box of the path, and answers and returns false if that is none.
 func (s *Server) boxName(c *gin.Context) (boxregistry.Name, bool) {
 	name, err := boxregistry.ParseName(c.Param("org") + "/" + c.Param("box"))

@@ -89,7 +89,7 @@ const (
 	BusLogic    Bus = "buslogic"     // BT-958
 	PVSCSI      Bus = "pvscsi"       // VMware's
 	VirtioSCSI  Bus = "virtio-scsi"
-	NVMe        Bus = "nvme"
+	NVMe        Bus = "nvme"   // VirtualBox 7.2 imports it from an OVF, 6.1 does not
 	Floppy      Bus = "floppy" // Intel 82078
 )
 
@@ -233,4 +233,16 @@ func (m Machine) Disks() []Drive {
 		}
 	}
 	return disks
+}
+
+// Clone returns a copy that shares no list of drives, cards or ports with m. Lists that are empty are nil in it.
+func (m Machine) Clone() Machine {
+	m.Boot = append([]BootDevice(nil), m.Boot...)
+	m.NICs = append([]NIC(nil), m.NICs...)
+	m.Serial = append([]Serial(nil), m.Serial...)
+	m.Controllers = append([]Controller(nil), m.Controllers...)
+	for i := range m.Controllers {
+		m.Controllers[i].Drives = append([]Drive(nil), m.Controllers[i].Drives...)
+	}
+	return m
 }

@@ -196,7 +196,7 @@ func appliance(t *testing.T, m hardware.Machine, f ovf.Flavour, manifest bool) s
 		}
 		members = append(members, member)
 	}
-	m = clone(m)
+	m = m.Clone()
 	for i := range m.Controllers {
 		for j := range m.Controllers[i].Drives {
 			d := &m.Controllers[i].Drives[j]

@@ -93,7 +93,7 @@ func TestLikeVirtualBox(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := canonical(golden(), ovf.VirtualBox)
-	if diff := cmp.Diff(want, clone(d.Machine)); diff != "" {
+	if diff := cmp.Diff(want, d.Machine.Clone()); diff != "" {
 		t.Errorf("the real export is read otherwise (-want +got)\n%s", diff)
 	}
 }

@@ -2,7 +2,6 @@ package ovf
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,27 +17,11 @@ func (rd *reader) hardware(n *node) error {
 	if n.child("Info") == nil {
 		rd.remark(n, "it has no Info, which the schema wants")
 	}
-	ir := itemReader{reader: rd, seen: map[string]bool{}, parents: map[string]parent{}}
-	var devices []*node
-	for _, c := range n.children {
-		switch c.name {
-		case "Item", "StorageItem", "EthernetPortItem": // the latter two since OVF 2.0
-			if rd.counts(c) {
-				devices = append(devices, c)
-			}
-		case "Info", "System", "Label", "Transport":
-		case "Config":
-			rd.config(c)
-		case "ExtraConfig":
-			if err := rd.extraConfig(c); err != nil {
-				return err
-			}
-		default:
-			if err := rd.section(c); err != nil {
-				return err
-			}
-		}
+	devices, err := rd.itemsOf(n)
+	if err != nil {
+		return err
 	}
+	ir := itemReader{reader: rd, seen: map[string]bool{}, parents: map[string]parent{}}
 	// Drives name their controllers, which may come after them.
 	for _, pass := range []func(*node, int) error{ir.base, ir.device} {
 		for _, c := range devices {
@@ -56,11 +39,37 @@ func (rd *reader) hardware(n *node) error {
 		return n.errorf("it has no Item for the processors (ResourceType 3) or none for the memory (4)")
 	}
 	m.Controllers = ir.controllers
-	for i, c := range m.Controllers {
-		slices.SortFunc(c.Drives, func(a, b hardware.Drive) int { return cmp.Compare(a.Port, b.Port) })
-		m.Controllers[i] = c
+	for _, c := range m.Controllers {
+		slices.SortFunc(c.Drives, byPort)
 	}
 	return nil
+}
+
+func byPort(a, b hardware.Drive) int { return cmp.Compare(a.Port, b.Port) }
+
+// itemsOf returns the Items of a section that count, and reads what stands beside them.
+func (rd *reader) itemsOf(n *node) ([]*node, error) {
+	var devices []*node
+	for _, c := range n.children {
+		var err error
+		switch c.name {
+		case "Item", "StorageItem", "EthernetPortItem": // the latter two since OVF 2.0
+			if rd.counts(c) {
+				devices = append(devices, c)
+			}
+		case "Info", "System", "Label", "Transport":
+		case "Config":
+			rd.config(c)
+		case "ExtraConfig":
+			err = rd.extraConfig(c)
+		default:
+			err = rd.section(c)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return devices, nil
 }
 
 // systemType takes the product and the version out of the hardware family. Several families may be there.
@@ -203,7 +212,7 @@ func (ir *itemReader) order(n *node) {
 var storageBuses = map[string]hardware.Bus{
 	"6:lsilogic": hardware.LsiLogic, "6:lsilogicsas": hardware.LsiLogicSAS, "6:buslogic": hardware.BusLogic,
 	"6:virtualscsi": hardware.PVSCSI, "6:": hardware.LsiLogic,
-	"20:ahci": hardware.SATA, "20:vmware.sata.ahci": hardware.SATA, "20:virtioscsi": hardware.VirtioSCSI,
+	"20:ahci": hardware.SATA, "20:vmware.sata.ahci": hardware.SATA, "20:virtioscsi": hardware.VirtioSCSI, "20:virtio-scsi": hardware.VirtioSCSI,
 	"20:nvme": hardware.NVMe, "20:vmware.nvme.controller": hardware.NVMe,
 }
 
@@ -250,209 +259,4 @@ func (ir *itemReader) ideChannel(n *node) error {
 	ir.channels++
 	ir.parents[n.instanceID()] = parent{at, channel}
 	return nil
-}
-
-// device reads what hangs on others or follows them.
-func (ir *itemReader) device(n *node, typ int) error {
-	switch typ {
-	case typeCPU, typeMemory, typeIDE, typeSCSI, typeStorage:
-		return nil
-	case typeDisk, typeCD, typeDVD, typeFloppy:
-		return ir.drive(n, typ)
-	case typeEthernet:
-		return ir.card(n)
-	case typeUSB, typeGraphics, typeSound, typeOther:
-		ir.extra(n, typ)
-		return nil
-	case typeSerial:
-		ir.remark(n, "Item %s: the serial port is left out: where it goes is the host's matter", n.instanceID())
-		return nil
-	}
-	if n.required() {
-		return n.errorf(`Item %s: ResourceType %d is not known here: set ovf:required="false" if the machine can do without`, n.instanceID(), typ)
-	}
-	ir.remark(n, "Item %s of ResourceType %d is left out", n.instanceID(), typ)
-	return nil
-}
-
-func (ir *itemReader) drive(n *node, typ int) error {
-	id := n.instanceID()
-	d, err := ir.medium(n, typ)
-	if err != nil {
-		return err
-	}
-	bus := strings.TrimSpace(n.content("Parent"))
-	at, ok := ir.parents[bus]
-	switch {
-	case typ == typeFloppy:
-		at = ir.floppies()
-	case !ok && !n.required() && d.Kind != hardware.Disk:
-		ir.remark(n, "drive %s is left out: there is no controller %q", id, bus)
-		return nil
-	case !ok:
-		return n.errorf("drive %s: its Parent %q is no controller of the machine", id, bus)
-	}
-	c := &ir.controllers[at.controller]
-	place := at.channel * 2
-	d.Port = place
-	if text := strings.TrimSpace(n.content("AddressOnParent")); text != "" {
-		port, err := number(text, 255)
-		if err != nil || c.Bus == hardware.IDE && port > 1 {
-			return n.errorf("drive %s: its AddressOnParent %q is no place of a drive", id, text)
-		}
-		d.Port = place + port
-	} else if n := len(c.Drives); n > 0 && c.Drives[n-1].Port >= place {
-		d.Port = c.Drives[n-1].Port + 1
-	}
-	if typ == typeFloppy && taken(c, d.Port) { // VirtualBox gives both drives the same number
-		d.Port = len(c.Drives)
-	}
-	if taken(c, d.Port) {
-		return n.errorf("drive %s: another is on port %d of the same controller: change AddressOnParent", id, d.Port)
-	}
-	c.Drives = append(c.Drives, d)
-	return nil
-}
-
-// medium reads what is in a drive.
-func (ir *itemReader) medium(n *node, typ int) (hardware.Drive, error) {
-	d := hardware.Drive{Kind: hardware.CD}
-	switch typ {
-	case typeDisk:
-		d.Kind = hardware.Disk
-	case typeFloppy:
-		d.Kind = hardware.FloppyDrive
-	}
-	resource := strings.TrimPrefix(strings.TrimSpace(n.content("HostResource")), "ovf:")
-	disk, isDisk := strings.CutPrefix(resource, "/disk/")
-	file, isFile := strings.CutPrefix(resource, "/file/")
-	switch {
-	case resource == "" && d.Kind != hardware.Disk:
-		return d, nil
-	case isDisk:
-		entry, ok := ir.disks[disk]
-		if !ok {
-			return d, n.errorf("drive %s: its HostResource %q is no disk of DiskSection", n.instanceID(), resource)
-		}
-		return entry.drive(d.Kind), nil
-	case isFile && d.Kind != hardware.Disk && ir.files[file].ID != "":
-		d.File, d.Size = ir.files[file].Name, ir.files[file].Size
-		return d, nil
-	}
-	return d, n.errorf("drive %s: its HostResource %q is not of the form ovf:/disk/vmdisk1", n.instanceID(), resource)
-}
-
-func (e diskEntry) drive(kind hardware.DriveKind) hardware.Drive {
-	d := hardware.Drive{Kind: kind, File: e.file.Name, Size: e.file.Size, UUID: e.uuid}
-	if kind == hardware.Disk {
-		d.Format, d.Capacity = e.format, e.capacity
-	}
-	return d
-}
-
-// floppies is the controller of floppy drives, which OVF does not mention.
-func (ir *itemReader) floppies() parent {
-	at := slices.IndexFunc(ir.controllers, func(c hardware.Controller) bool { return c.Bus == hardware.Floppy })
-	if at < 0 {
-		at = len(ir.controllers)
-		ir.controllers = append(ir.controllers, hardware.Controller{Bus: hardware.Floppy})
-	}
-	return parent{controller: at}
-}
-
-// ovfModels are the network cards by ResourceSubType in lower case. Products take their usual card where nothing is said.
-var ovfModels = map[string]hardware.NICModel{
-	"": hardware.E1000, "e1000": hardware.E1000, "e1000e": hardware.E1000e, "pcnet32": hardware.PCNet, "vmxnet3": hardware.VMXNet3,
-	"virtio": hardware.Virtio, "flexible": hardware.PCNet, "vlance": hardware.PCNet,
-}
-
-func (ir *itemReader) card(n *node) error {
-	card := hardware.NIC{Model: hardware.E1000}
-	subTypes := strings.Fields(strings.ToLower(n.content("ResourceSubType")))
-	if len(subTypes) > 0 { // several are a choice
-		model, ok := ovfModels[subTypes[0]]
-		if !ok {
-			ir.remark(n, "Item %s: a network card %q is not known and taken for E1000", n.instanceID(), subTypes[0])
-			model = hardware.E1000
-		}
-		card.Model = model
-	}
-	if mac := strings.TrimSpace(n.content("Address")); len(mac) > 2 { // else it is a number that says nothing
-		var err error
-		if card.MAC, err = parseMAC(mac); err != nil {
-			return n.errorf("Item %s: %w", n.instanceID(), err)
-		}
-	}
-	card.Unplugged = strings.TrimSpace(n.content("AutomaticAllocation")) == "false"
-	card.Connection, card.Network = connection(n.content("Connection"))
-	ir.d.Machine.NICs = append(ir.d.Machine.NICs, card)
-	return nil
-}
-
-// connection reads the name of a network. The products' own kinds have names; others are networks of where the machine is from.
-func connection(name string) (hardware.Connection, string) {
-	switch strings.ToLower(name) {
-	case "nat", "":
-		return hardware.NAT, ""
-	case "bridged":
-		return hardware.Bridged, ""
-	case "hostonly":
-		return hardware.HostOnly, ""
-	case "internal":
-		return hardware.Internal, ""
-	case "null":
-		return hardware.Detached, ""
-	}
-	return hardware.Named, name
-}
-
-// parseMAC takes a MAC address with colons, dashes or nothing between.
-func parseMAC(s string) (string, error) {
-	digits := strings.ToLower(strings.NewReplacer(":", "", "-", "").Replace(s))
-	if len(digits) != 12 || strings.Trim(digits, "0123456789abcdef") != "" {
-		return "", fmt.Errorf("%q is no MAC address", s)
-	}
-	parts := make([]string, 0, 6)
-	for i := 0; i < len(digits); i += 2 {
-		parts = append(parts, digits[i:i+2])
-	}
-	return strings.Join(parts, ":"), nil
-}
-
-// extra reads what a machine can start without.
-func (ir *itemReader) extra(n *node, typ int) {
-	m := &ir.d.Machine
-	subType := strings.ToLower(strings.TrimSpace(n.content("ResourceSubType")))
-	settings := map[string]string{}
-	for _, c := range n.all("Config") {
-		key, _ := c.attrIn(nsVMW, "key")
-		settings[key], _ = c.attrIn(nsVMW, "value")
-	}
-	switch {
-	case typ == typeUSB && subType == "vmware.usb.xhci":
-		m.USB = hardware.USB3
-	case typ == typeUSB && m.USB != hardware.USB3:
-		m.USB = hardware.USB1
-		if subType == "vmware.usb.ehci" && settings["ehciEnabled"] != "false" {
-			m.USB = hardware.USB2
-		}
-	case typ == typeGraphics:
-		if kib, err := number(settings["videoRamSizeInKB"], 16<<20); err == nil {
-			m.VideoMiB = kib >> 10
-		}
-	case typ == typeSound:
-		m.Sound = hardware.AC97 // VirtualBox writes one word for all of its cards
-	case typ == typeOther && strings.HasPrefix(subType, "vmware.soundcard."):
-		for sound, name := range vmwareSounds {
-			if name == subType {
-				m.Sound = sound
-			}
-		}
-	case typ == typeOther && !strings.HasPrefix(subType, "vmware."):
-		ir.remark(n, "Item %s (%q) is left out", n.instanceID(), subType)
-	}
-}
-
-func taken(c *hardware.Controller, port int) bool {
-	return slices.ContainsFunc(c.Drives, func(d hardware.Drive) bool { return d.Port == port })
 }

@@ -273,52 +273,52 @@ func bytesOf(quantity, units string) (int64, error) {
 }
 
 func (rd *reader) system(n *node) error {
-	id, _ := n.attr("id")
 	m := &rd.d.Machine
-	m.Name = n.content("Name")
-	if m.Name == "" {
-		m.Name = id
-	}
+	id, _ := n.attr("id")
 	if id == "" {
 		return n.errorf("it has no ovf:id")
+	}
+	if m.Name = n.content("Name"); m.Name == "" {
+		m.Name = id
 	}
 	if n.child("Info") == nil {
 		rd.remark(n, "it has no Info, which the schema wants")
 	}
-	for _, c := range n.children {
-		var err error
-		switch c.name {
-		case "Info", "Name", "OperatingSystemSection", "VirtualHardwareSection":
-		case "AnnotationSection":
-			m.Description = c.content("Annotation")
-		case "Machine":
-			if c.space == nsVBox {
-				rd.d.Flavour = VirtualBox
-				continue
-			}
-			fallthrough
-		default:
-			err = rd.section(c)
-		}
-		if err != nil {
-			return err
-		}
+	settings, err := rd.systemSections(n)
+	if err != nil {
+		return err
 	}
-	os := n.child("OperatingSystemSection")
 	hw := n.child("VirtualHardwareSection")
 	if hw == nil {
 		return n.errorf("it has no VirtualHardwareSection: nothing is known of the machine")
 	}
-	rd.guest(os)
+	rd.guest(n.child("OperatingSystemSection"))
 	if err := rd.hardware(hw); err != nil {
 		return err
 	}
-	for _, c := range n.all("Machine") {
-		if c.space == nsVBox {
-			return rd.vboxMachine(c)
-		}
+	if settings != nil {
+		rd.d.Flavour = VirtualBox
+		return rd.vboxMachine(settings)
 	}
 	return nil
+}
+
+// systemSections looks at the sections of a machine that are not about its hardware, and returns VirtualBox's settings if they are there.
+func (rd *reader) systemSections(n *node) (settings *node, err error) {
+	for _, c := range n.children {
+		switch {
+		case slices.Contains([]string{"Info", "Name", "OperatingSystemSection", "VirtualHardwareSection"}, c.name):
+		case c.name == "AnnotationSection":
+			rd.d.Machine.Description = c.content("Annotation")
+		case c.name == "Machine" && c.space == nsVBox:
+			settings = c
+		default:
+			if err := rd.section(c); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return settings, nil
 }
 
 // guest prefers what a product says in its own words to OVF's numbers.

@@ -219,7 +219,7 @@ func (rd *reader) vboxStorage(n *node) error {
 				return err
 			}
 		}
-		slices.SortFunc(c.Drives, func(a, b hardware.Drive) int { return cmp.Compare(a.Port, b.Port) })
+		slices.SortFunc(c.Drives, byPort)
 		kind := vboxBuses[c.Bus]
 		if ports, err := number(s.attrOr("PortCount", "0"), 255); err == nil && kind.variable && ports > kind.neededPorts(c) {
 			c.Ports = ports

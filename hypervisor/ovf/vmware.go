@@ -10,11 +10,32 @@ import (
 // writeVMware writes an OVF 1.x as ovftool does: sizes of files, sections of VMware's own for what OVF has no words for, none of them
 // required, so that others can read on.
 func writeVMware(b *builder, m hardware.Machine) {
-	files, at := media(m, func(hardware.Drive) bool { return true })
-	nvram := ""
 	b.WriteString("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n")
 	b.start("Envelope", "xml:lang", "en-US", "xmlns", nsEnvelope1, "xmlns:ovf", nsEnvelope1, "xmlns:rasd", nsRASD,
 		"xmlns:vmw", nsVMW, "xmlns:vssd", nsVSSD, "xmlns:xsi", nsXSI)
+	at, nvram := vmwareFiles(b, m)
+	vmwareNetworks(b, m)
+	b.start("VirtualSystem", "ovf:id", "vm")
+	b.text("Info", "A virtual machine")
+	b.text("Name", m.Name)
+	os := m.Guest.OS()
+	b.start("OperatingSystemSection", "ovf:id", strconv.Itoa(os.CIM), "vmw:osType", os.VIM)
+	b.text("Info", "The kind of installed guest operating system")
+	b.finish()
+	vmwareHardware(b, m, at, nvram)
+	if m.Description != "" {
+		b.start("AnnotationSection", "ovf:required", "false")
+		b.text("Info", "A human-readable annotation")
+		b.text("Annotation", m.Description)
+		b.finish()
+	}
+	b.finish()
+	b.finish()
+}
+
+// vmwareFiles writes the files and which of them are disks. It returns what is in which drive, and the id of the file of UEFI variables.
+func vmwareFiles(b *builder, m hardware.Machine) (at map[slot]medium, nvram string) {
+	files, at := media(m, func(hardware.Drive) bool { return true })
 	b.start("References")
 	for _, f := range files {
 		attrs := []string{"ovf:href", f.File, "ovf:id", f.file}
@@ -37,23 +58,7 @@ func writeVMware(b *builder, m hardware.Machine) {
 		}
 	}
 	b.finish()
-	vmwareNetworks(b, m)
-	b.start("VirtualSystem", "ovf:id", "vm")
-	b.text("Info", "A virtual machine")
-	b.text("Name", m.Name)
-	os := m.Guest.OS()
-	b.start("OperatingSystemSection", "ovf:id", strconv.Itoa(os.CIM), "vmw:osType", os.VIM)
-	b.text("Info", "The kind of installed guest operating system")
-	b.finish()
-	vmwareHardware(b, m, at, nvram)
-	if m.Description != "" {
-		b.start("AnnotationSection", "ovf:required", "false")
-		b.text("Info", "A human-readable annotation")
-		b.text("Annotation", m.Description)
-		b.finish()
-	}
-	b.finish()
-	b.finish()
+	return at, nvram
 }
 
 // vmwareNetwork is the name of the network that a card is on. Workstation's ovftool names the three kinds so.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -211,8 +212,27 @@ func (m *Machine) release(ctx context.Context, name string) error {
 	if _, err := m.driver.vbox.run(ctx, "modifyvm", m.uuid, "--name", name); err != nil {
 		return err
 	}
-	if _, err := m.driver.vbox.run(ctx, "movevm", m.uuid, "--type", "basic"); err != nil {
+	folder, err := m.driver.vbox.machineFolder(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := m.driver.vbox.run(ctx, "movevm", m.uuid, "--type", "basic", "--folder", folder); err != nil {
 		return err
 	}
 	return m.driver.vbox.forget(ctx, m.uuid)
+}
+
+var folderLine = regexp.MustCompile(`(?m)^Default machine folder:\s*(\S.*?)\s*$`)
+
+// machineFolder is where VirtualBox keeps its user's machines.
+func (m *manager) machineFolder(ctx context.Context) (string, error) {
+	out, err := m.run(ctx, "list", "systemproperties")
+	if err != nil {
+		return "", err
+	}
+	found := folderLine.FindStringSubmatch(out)
+	if found == nil {
+		return "", errors.New("VBoxManage list systemproperties tells no default machine folder")
+	}
+	return found[1], nil
 }

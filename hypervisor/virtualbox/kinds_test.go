@@ -1,6 +1,7 @@
 package virtualbox
 
 import (
+	"context"
 	"encoding/xml"
 	"errors"
 	"os"
@@ -138,7 +139,7 @@ func frozenAndThawed(t *testing.T, d *Driver, m *Machine, spec hypervisor.Spec) 
 		t.Fatalf("Thaw: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := thawed.Destroy(t.Context()); err != nil {
+		if err := thawed.Destroy(context.WithoutCancel(t.Context())); err != nil {
 			t.Errorf("Destroy: %v", err)
 		}
 	})
@@ -339,4 +340,37 @@ func TestControllers(t *testing.T) {
 			t.Errorf("%s: %+v, %v", bus, in, err)
 		}
 	}
+}
+
+// TestKept: with keep_registered the machine stays with the user, under the template's name and in VirtualBox's own folder.
+func TestKept(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "7.0")
+	d := h.driver(install)
+	spec := withGuest(t, plan(t, TypeISO, install, merged(map[string]any{"vm_name": "kept", "keep_registered": true})), hypervisortest.NanoGuest())
+	m := made(t, d, spec)
+	if _, err := m.Export(t.Context(), t.TempDir(), hypervisor.ExportOptions{Name: "x"}); err != nil {
+		t.Fatalf("Export: %v", err)
+	}
+	defer func() { // by a manager that waits for the lock
+		if _, err := d.vbox.run(context.WithoutCancel(t.Context()), "unregistervm", "kept", "--delete"); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := m.Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	handle := hypervisor.Handle{Driver: Name, Name: spec.Name, Tag: spec.Tag, Dir: spec.Dir}
+	if _, err := d.Open(t.Context(), handle); !errors.Is(err, hypervisor.ErrNotFound) {
+		t.Errorf("Open of a machine that was given away: %v; want ErrNotFound", err)
+	}
+	if err := os.RemoveAll(spec.Dir); err != nil { // as when the build ends
+		t.Fatal(err)
+	}
+	h.manageOK(t, "startvm", "kept", "--type", "headless")
+	in, err := d.vbox.info(t.Context(), "kept")
+	if err != nil || below(spec.Dir, in.config) || len(in.disks()) != 1 || below(spec.Dir, in.disks()[0].medium) {
+		t.Errorf("the machine is at %s with %+v, %v", in.config, in.disks(), err)
+	}
+	waitFor(t, func() bool { in, err := d.vbox.info(t.Context(), "kept"); return err == nil && in.off() })
 }

@@ -151,15 +151,17 @@ func (m *Machine) Destroy(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
+	if !in.broken {
+		_, ours, err := m.driver.vbox.record(ctx, m.uuid)
+		if err != nil || !ours && !below(m.record.Dir, in.config) {
+			return err // the user has it
+		}
+	}
 	if err := m.powerOff(ctx, in); err != nil {
 		return err
 	}
 	if m.record.borrowed() {
 		defer m.driver.ending.Delete(m.uuid) // the machine may be borrowed again
-		_, ours, err := m.driver.vbox.record(ctx, m.uuid)
-		if err != nil || !ours {
-			return err
-		}
 		return m.giveBack(ctx, false)
 	}
 	_, err = m.driver.vbox.run(ctx, "unregistervm", m.uuid, "--delete")

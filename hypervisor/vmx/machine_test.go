@@ -90,7 +90,7 @@ func TestWorkstation(t *testing.T) {
 
 // lossless takes out of m what Losses tells, field by field.
 func lossless(m hardware.Machine) hardware.Machine {
-	m = clone(m)
+	m = m.Clone()
 	m.Chipset = hardware.PIIX3
 	for i := range m.NICs {
 		n := &m.NICs[i]
@@ -112,7 +112,7 @@ func lossless(m hardware.Machine) hardware.Machine {
 
 // canonical takes out what a VMX file does not hold and Losses does not count.
 func canonical(m hardware.Machine) hardware.Machine {
-	m = clone(m)
+	m = m.Clone()
 	m.Guest = hardware.GuestOfVMX(m.Guest.OS().VMX)
 	for i := range m.Controllers {
 		c := &m.Controllers[i]
@@ -130,17 +130,7 @@ func canonical(m hardware.Machine) hardware.Machine {
 		return slices.Index(order, c.Bus)
 	}
 	slices.SortStableFunc(m.Controllers, func(a, b hardware.Controller) int { return at(a) - at(b) })
-	return clone(m)
-}
-
-// clone copies a machine, with lists that are empty nil.
-func clone(m hardware.Machine) hardware.Machine {
-	m.NICs = append([]hardware.NIC(nil), m.NICs...)
-	m.Controllers = append([]hardware.Controller(nil), m.Controllers...)
-	for i := range m.Controllers {
-		m.Controllers[i].Drives = append([]hardware.Drive(nil), m.Controllers[i].Drives...)
-	}
-	return m
+	return m.Clone()
 }
 
 // TestRoundTrip: a machine comes back as it was written, but for what Losses told; without losses nothing is missing.
@@ -163,7 +153,7 @@ func roundTrip(t rapid.TB, m hardware.Machine) {
 	if lost := vmx.Losses(less); len(lost) > 0 {
 		t.Fatalf("a machine without losses has some: %q", lost)
 	}
-	if same := cmp.Equal(clone(m), clone(less)); same != (len(vmx.Losses(m)) == 0) {
+	if same := cmp.Equal(m.Clone(), less.Clone()); same != (len(vmx.Losses(m)) == 0) {
 		t.Fatalf("told losses %q, but the machines differ so: %s", vmx.Losses(m), cmp.Diff(m, less))
 	}
 	for _, machine := range []hardware.Machine{m, less} {

@@ -186,7 +186,9 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("what was cleaned cannot be read: %v\n%q", err, clean)
 		}
 		again.CleanForBox(vmx.BoxOptions{NoNICs: true})
-		if twice := written(t, again); twice != clean {
+		// The first line says how new lines end, and it may be one of those that went.
+		unix := strings.NewReplacer("\r\n", "\n")
+		if twice := written(t, again); unix.Replace(twice) != unix.Replace(clean) {
 			t.Errorf("cleaning twice changes it:\n%q\n%q", clean, twice)
 		}
 	})

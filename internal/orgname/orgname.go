@@ -19,8 +19,8 @@ const Grammar = "1 to 128 letters, digits, dots, dashes and underscores and begi
 
 // reserved are the first path segments of our own URLs, which an organisation of that name would hide, or would be hidden by.
 var reserved = []string{
-	"api", "assets", "boxes", "builds", "dl", "healthz", "login", "metrics", "search", "settings", "static", "up",
-	"v1", "v2", "vagrant",
+	"api", "assets", "boxes", "builds", "dl", "healthz", "livez", "login", "logout", "metrics", "minisign.pub", "readyz", "search",
+	"settings", "static", "up", "v1", "v2", "vagrant",
 }
 
 // Fits tells whether s is of the grammar that both halves of a box's name have.

@@ -22,14 +22,15 @@ type kiln struct {
 	data  string
 	dir   string // for templates and outputs
 	url   string
+	env   []string // of the daemon
 	proc  *program // the daemon; nil when none runs
 }
 
 // startup is how long a daemon may take to answer and to end.
 const startup = 5 * time.Minute
 
-// newKiln starts a daemon on a fresh data directory. Everything above it can be passed through by QEMU's account.
-func newKiln(t *testing.T) *kiln {
+// newKiln starts a daemon on a fresh data directory, with an environment beyond that of the tests. Everything above it can be passed through by QEMU's account.
+func newKiln(t *testing.T, env ...string) *kiln {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/tmp", "boxkiln-e2e-")
 	if err == nil {
@@ -38,7 +39,7 @@ func newKiln(t *testing.T) *kiln {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &kiln{t: t, owner: t, data: filepath.Join(dir, "data"), dir: filepath.Join(dir, "work")}
+	k := &kiln{t: t, owner: t, env: env, data: filepath.Join(dir, "data"), dir: filepath.Join(dir, "work")}
 	if err := os.Mkdir(k.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ var listening = regexp.MustCompile(`on (http://\S+)\n`)
 
 func (k *kiln) start() {
 	k.t.Helper()
-	k.proc = launch(k.owner, 2*time.Hour, nil, command(k.t), "serve", "--data", k.data, "--listen", "127.0.0.1:0")
+	k.proc = launch(k.owner, 2*time.Hour, k.env, command(k.t), "serve", "--data", k.data, "--listen", "127.0.0.1:0")
 	k.owner.Cleanup(k.stop) // before the program is killed: clean-ups run backwards
 	k.proc.await(" on http://", startup)
 	k.url = listening.FindStringSubmatch(k.proc.out.text())[1]

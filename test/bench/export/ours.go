@@ -63,7 +63,8 @@ func watchMemory(pid int, ended <-chan struct{}) (most int64) {
 	}
 }
 
-// treeMemory is the resident memory of a process and its descendants in bytes. Those that end meanwhile count nothing.
+// treeMemory is the resident memory of a process and its descendants in bytes. Those that end meanwhile count nothing, and
+// neither does one that still is what its parent is: between fork and exec it shows its parent's memory a second time.
 func treeMemory(pid string) int64 {
 	statm, err := os.ReadFile(filepath.Join("/proc", pid, "statm"))
 	if err != nil {
@@ -75,14 +76,23 @@ func treeMemory(pid string) int64 {
 	}
 	pages, _ := strconv.ParseInt(fields[1], 10, 64)
 	sum := pages * int64(os.Getpagesize())
+	program := programOf(pid)
 	threads, _ := filepath.Glob(filepath.Join("/proc", pid, "task/*/children"))
 	for _, path := range threads {
 		children, _ := os.ReadFile(path)
 		for _, child := range strings.Fields(string(children)) {
-			sum += treeMemory(child)
+			if programOf(child) != program {
+				sum += treeMemory(child)
+			}
 		}
 	}
 	return sum
+}
+
+// programOf is empty for a process that ended.
+func programOf(pid string) string {
+	path, _ := os.Readlink(filepath.Join("/proc", pid, "exe"))
+	return path
 }
 
 // compare has qemu-img compare the disks of all packages with the source.

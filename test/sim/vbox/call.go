@@ -137,7 +137,7 @@ func (c *call) main(args []string) int {
 }
 
 func (c *call) dispatch(args []string) error {
-	cmd, ok := commands[args[0]]
+	cmd, ok := commands()[args[0]]
 	if !ok {
 		return &syntaxError{text: fmt.Sprintf("Invalid command '%s'", args[0])}
 	}
@@ -178,7 +178,7 @@ func (c *call) usage(name string) string {
 	names := []string{name}
 	if name == "" {
 		names = names[:0]
-		for n := range commands {
+		for n := range commands() {
 			names = append(names, n)
 		}
 		slices.Sort(names)

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,6 +126,10 @@ func vagrantUses(t *testing.T, profile, box, again string) {
 	if got := c.run("vagrant", "ssh", "-c", "cat /etc/boxkiln-demo; uname -r"); !strings.Contains(got, "virtualbox") {
 		t.Errorf("the guest says %q", got)
 	}
+	reached := strings.Contains(c.run("vagrant", "ssh", "-c", reachHost(t)), "reached the host")
+	if want := profile == "6.1"; reached != want {
+		t.Errorf("the guest reaches the host's loopback: %t; want %t on %s", reached, want, profile)
+	}
 	c.run("vagrant", "halt")
 	if again != "" {
 		c.run("vagrant", "package", "--output", again)
@@ -132,4 +138,16 @@ func vagrantUses(t *testing.T, profile, box, again string) {
 	if left := c.ok("list", "vms") + c.ok("list", "hdds"); left != "" {
 		t.Errorf("left registered: %s", left)
 	}
+}
+
+// reachHost is a command that looks from the guest for a port of the host's loopback.
+func reachHost(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() }) // the kernel answers for it
+	return fmt.Sprintf(`python3 -c 'import socket; socket.create_connection(("10.0.2.2", %d), 10)' 2>/dev/null && echo reached the host || echo cut off`,
+		l.Addr().(*net.TCPAddr).Port)
 }

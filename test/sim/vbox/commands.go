@@ -1,10 +1,8 @@
 package main
 
-// commands are those that exist.
-var commands map[string]command
-
-func init() { // in a function, as the usage lists the table that it is in
-	commands = map[string]command{
+// commands are those that exist. They are in a function because the usage, which commands print, lists them.
+func commands() map[string]command {
+	return map[string]command{
 		"createvm": {do: createVM}, "unregistervm": {do: unregisterVM}, "modifyvm": {do: modifyVM}, "showvminfo": {do: showVMInfo},
 		"startvm": {do: startVM}, "controlvm": {do: controlVM, subs: 2}, "list": {do: list, subs: 1}, "snapshot": {do: snapshotCmd, subs: 2},
 		"storagectl": {do: storageCtl}, "storageattach": {do: storageAttach},

@@ -66,9 +66,9 @@ func controlVM(c *call, args []string) error {
 		return err
 	}
 	if !ok {
-		return syntax("Invalid parameter '%s'", args[1])
+		return c.softly(syntax("Invalid parameter '%s'", args[1]))
 	}
-	return do(c, m, args[2:])
+	return c.softly(do(c, m, args[2:]))
 }
 
 func (c *call) wantRunning(m *machine) error {
@@ -137,14 +137,14 @@ func putScancodes(c *call, m *machine, args []string) error {
 	var codes []byte
 	for _, arg := range args {
 		b, err := strconv.ParseUint(arg, 16, 8)
-		if err != nil || len(arg) > 2 {
+		if err != nil || len(arg) != 2 {
 			c.complain(fmt.Sprintf("Error: '%s' is not a hex byte!", arg))
 			return quietError(exitFailure)
 		}
 		codes = append(codes, byte(b))
 	}
 	if len(codes) == 0 {
-		return syntax("Missing scancode")
+		return badArgument("Missing argument to 'keyboardputscancode'. Expected IBM PC AT set 2 keyboard scancode(s) as hex byte(s).")
 	}
 	return c.typeKeys(m, keys(codes))
 }
@@ -236,7 +236,7 @@ func (c *call) controlForward(s *state, name string, slot int, args []string) er
 		return err
 	}
 	if len(args) == 0 {
-		return syntax("Missing argument to 'natpf%d'", slot)
+		return c.softly(badArgument("Missing argument to 'natpf%d'", slot))
 	}
 	if slot > len(m.NICs) || m.NICs[slot-1].Type == "none" {
 		return &comError{code: invalidArg, component: consoleWrap, text: fmt.Sprintf("Network adapter %d is not enabled", slot)}
@@ -244,7 +244,7 @@ func (c *call) controlForward(s *state, name string, slot int, args []string) er
 	n := &m.NICs[slot-1]
 	if args[0] == "delete" {
 		if len(args) < 2 {
-			return syntax("Missing argument to 'natpf%d delete'", slot)
+			return c.softly(badArgument("Missing argument to 'natpf%d'", slot))
 		}
 		f, err := n.removeForward(args[1])
 		if err != nil || slices.Contains(m.Down, strconv.Itoa(f.HostPort)) {
@@ -275,7 +275,7 @@ func (c *call) controlLink(s *state, name string, slot int, args []string) error
 		return err
 	}
 	if len(args) == 0 || slot > len(m.NICs) {
-		return syntax("Missing argument to 'setlinkstate%d'", slot)
+		return c.softly(badArgument("Missing argument to 'setlinkstate%d'", slot))
 	}
 	on, err := switchOn("setlinkstate", args[0])
 	if err != nil {

@@ -159,6 +159,20 @@ var plainTexts = map[string]string{
 	invalidArg: "Invalid argument value", failure: "Operation failed", notFound: "Object corresponding to the supplied arguments does not exist",
 }
 
+// softly prints a complaint about how a command was used and makes its exit code 1: commands that have opened a session by then,
+// modifyvm and those about storage, snapshots and running machines, do not end with 2.
+func (c *call) softly(err error) error {
+	var (
+		cli *cliError
+		bad *syntaxError
+	)
+	if !errors.As(err, &cli) && !errors.As(err, &bad) {
+		return err
+	}
+	c.report(err)
+	return quietError(exitFailure)
+}
+
 // Errors that many commands have in common.
 
 // lockedForSession is the answer to a change of a machine that runs, or whose session lingers.

@@ -307,3 +307,8 @@ func (d *descriptor) packFile(w *tar.Writer, path string) error {
 	_, err = io.Copy(w, in)
 	return err
 }
+
+// baseName is the name of an appliance's files without a suffix.
+func baseName(output string) string {
+	return strings.TrimSuffix(filepath.Base(output), filepath.Ext(output))
+}

@@ -133,23 +133,25 @@ func sharedFolder(c *call, args []string) error {
 	})
 }
 
-// modifyNVRAM knows what is done to new machines with UEFI. Keys are taken and forgotten: Secure Boot is not simulated.
+// modifyNVRAM knows what is done to new machines with UEFI. Keys are taken and forgotten: Secure Boot is reported, not enforced.
 func modifyNVRAM(c *call, args []string) error {
 	if len(args) < 2 {
 		return syntax("Not enough parameters")
 	}
 	return c.changeMachine(args[0], "VBoxManageModifyNvram.cpp:400", func(_ *state, m *machine) error {
+		if m.Settings["firmware"] == "BIOS" {
+			return &comError{code: notSupported, component: "NvramStoreWrap", text: "The selected firmware type doesn't support a UEFI variable store",
+				context: "InitUefiVariableStore(0)", file: "VBoxManageModifyNvram.cpp:78"}
+		}
 		switch args[1] {
 		case "inituefivarstore":
-			if m.Settings["firmware"] == "BIOS" {
-				return &comError{code: notSupported, component: "NvramStoreWrap", text: "The selected firmware type doesn't support a UEFI variable store",
-					context: "InitUefiVariableStore(0)", file: "VBoxManageModifyNvram.cpp:78"}
-			}
+			m.Settings["secureboot"] = "off"
 			return ignoreMissing(os.Remove(m.file(".nvram"))) // made anew at the next start
 		case "enrollmssignatures", "enrollorclpk", "enrollpk", "enrollmok":
 			return nil
 		case "secureboot":
 			if c.profile.seven() {
+				m.Settings["secureboot"] = onOff(slices.Contains(args[2:], "--enable"))
 				return nil
 			}
 		}

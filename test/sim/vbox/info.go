@@ -122,24 +122,45 @@ func (v *view) hardwareUUID() string {
 }
 
 func (v *view) system() {
-	v.settings("memory", "pagefusion", "vram", "cpuexecutioncap", "hpet", "cpu-profile", "chipset", "firmware", "cpus", "pae", "longmode",
-		"triplefaultreset", "apic", "x2apic", "nested-hw-virt", "cpuid-portability-level", "bootmenu")
+	if v.c.profile.atLeast(71) {
+		v.settings("memory", "pagefusion", "vram", "cpuexecutioncap", "cpu-profile", "chipset", "firmware", "cpus", "hpet", "pae", "longmode",
+			"triplefaultreset", "apic", "x2apic", "nested-hw-virt", "hwvirtex", "nestedpaging", "largepages", "vtxvpid", "vtxux", "virtvmsavevmload")
+	} else {
+		v.settings("memory", "pagefusion", "vram", "cpuexecutioncap", "hpet", "cpu-profile", "chipset", "firmware", "cpus", "pae", "longmode",
+			"triplefaultreset", "apic", "x2apic", "nested-hw-virt")
+	}
+	v.settings("cpuid-portability-level", "bootmenu")
 	for i, device := range v.m.Boot {
 		v.text(fmt.Sprintf("boot%d", i+1), device)
 	}
 	v.settings("acpi", "ioapic", "biosapic", "biossystemtimeoffset")
-	switch {
-	case v.c.profile.atLeast(71):
-		v.text("NvramFile", v.m.file(".nvram"))
-	case v.seven() || v.m.Settings["firmware"] != "BIOS":
-		v.text("BIOS NVRAM File", v.m.file(".nvram"))
+	v.nvram()
+	v.settings("rtcuseutc")
+	if !v.c.profile.atLeast(71) {
+		v.settings("hwvirtex", "nestedpaging", "largepages", "vtxvpid", "vtxux")
 	}
-	v.settings("rtcuseutc", "hwvirtex", "nestedpaging", "largepages", "vtxvpid", "vtxux")
+	if v.c.profile.build == 70 {
+		v.settings("virtvmsavevmload")
+	}
 	if v.seven() {
-		v.settings("virtvmsavevmload", "iommu")
+		v.settings("iommu")
 	}
 	v.settings("paravirtprovider")
 	v.text("effparavirtprovider", v.paravirt())
+}
+
+// nvram names the file of UEFI's variables, and since 7.1 says if they ask for Secure Boot.
+func (v *view) nvram() {
+	uefi := v.m.Settings["firmware"] != "BIOS"
+	switch {
+	case v.c.profile.atLeast(71):
+		v.text("NvramFile", v.m.file(".nvram"))
+		if secure := v.m.Settings["secureboot"]; uefi && secure != "" {
+			v.text("SecureBoot", secure)
+		}
+	case v.seven() || uefi:
+		v.text("BIOS NVRAM File", v.m.file(".nvram"))
+	}
 }
 
 // paravirt is what "default" means.
@@ -157,114 +178,17 @@ func (v *view) paravirt() string {
 }
 
 func (v *view) display() {
-	v.settings("graphicscontroller", "monitorcount", "accelerate3d", "accelerate2dvideo")
+	graphics := v.m.Settings["graphicscontroller"]
+	if graphics == "none" {
+		graphics = "null"
+	}
+	v.text("graphicscontroller", graphics)
+	v.settings("monitorcount", "accelerate3d", "accelerate2dvideo")
 	v.b.WriteString("teleporterenabled=\"off\"\nteleporterport=0\nteleporteraddress=\"\"\nteleporterpassword=\"\"\n" +
 		"tracing-enabled=\"off\"\ntracing-allow-vm-access=\"off\"\ntracing-config=\"\"\n")
 	v.settings("autostart-enabled", "autostart-delay", "defaultfrontend")
 	if v.seven() {
 		v.settings("vmprocpriority")
-	}
-}
-
-func (v *view) controllers() {
-	for i, ctl := range v.m.Storage {
-		k, _ := kindOf(ctl.Bus)
-		key := func(what string) string { return fmt.Sprintf("storagecontroller%s%d", what, i) }
-		v.raw(key("name"), ctl.Name)
-		v.raw(key("type"), ctl.Type)
-		v.raw(key("instance"), "0")
-		v.raw(key("maxportcount"), fmt.Sprint(k.max))
-		v.raw(key("portcount"), fmt.Sprint(ctl.Ports))
-		v.raw(key("bootable"), onOff(ctl.Bootable))
-	}
-}
-
-func (v *view) attachments() {
-	for _, ctl := range v.m.Storage {
-		k, _ := kindOf(ctl.Bus)
-		for port := range ctl.Ports {
-			for device := range k.units {
-				v.attachment(ctl, port, device)
-			}
-		}
-	}
-}
-
-// attachment prints a place of a controller. Names and paths are not escaped here, in any version.
-func (v *view) attachment(ctl *controller, port, device int) {
-	place := fmt.Sprintf("-%d-%d", port, device)
-	a := ctl.at(port, device)
-	if a == nil {
-		v.raw(quote(ctl.Name+place), "none")
-		return
-	}
-	// Since 7.0 flags say which place they are about.
-	flag := func(name string, on bool) {
-		if v.seven() {
-			name += place
-		}
-		v.raw(quote(ctl.Name+"-"+name), onOff(on))
-	}
-	x := v.s.findMedium(a.Medium)
-	if x == nil {
-		v.raw(quote(ctl.Name+place), "emptydrive")
-	} else {
-		v.raw(quote(ctl.Name+place), x.Path)
-		v.raw(quote(ctl.Name+"-ImageUUID"+place), x.UUID)
-	}
-	if a.Type == "dvddrive" {
-		if x != nil {
-			flag("tempeject", a.TempEject)
-		}
-		flag("IsEjected", false)
-		return
-	}
-	if a.Type == "hdd" {
-		if strings.EqualFold(ctl.Name, "SATA") || strings.EqualFold(ctl.Name, "USB") {
-			flag("hot-pluggable", a.HotPluggable)
-		}
-		flag("nonrotational", a.NonRotational)
-		flag("discard", a.Discard)
-	}
-}
-
-func quote(s string) string { return `"` + s + `"` }
-
-// card prints a network card.
-func (v *view) card(slot int, n *nic) {
-	key := func(name string) string { return fmt.Sprintf("%s%d", name, slot) }
-	if n.Type == "none" {
-		v.raw(key("nic"), "none")
-		return
-	}
-	connected := map[string]string{
-		"bridged": "bridgeadapter", "intnet": "intnet", "hostonly": "hostonlyadapter", "generic": "generic", "natnetwork": "nat-network", "hostonlynet": "hostonly-network",
-	}
-	shown := map[string]string{"generic": "Generic", "hostonlynet": "hostonlynetwork"}
-	if name := connected[n.Type]; name != "" {
-		v.raw(key(name), n.Net)
-	}
-	if n.Type == "nat" {
-		net := n.Net
-		if net == "" {
-			net = "nat"
-		}
-		v.raw(key("natnet"), net)
-	}
-	v.raw(key("macaddress"), n.MAC)
-	v.raw(key("cableconnected"), onOff(n.Cable))
-	kind := n.Type
-	if other := shown[kind]; other != "" {
-		kind = other
-	}
-	v.raw(key("nic"), kind)
-	v.raw(key("nictype"), n.Model)
-	v.raw(key("nicspeed"), "0")
-	if n.Type == "nat" {
-		v.b.WriteString("mtu=\"0\"\nsockSnd=\"64\"\nsockRcv=\"64\"\ntcpWndSnd=\"64\"\ntcpWndRcv=\"64\"\n")
-		for i, f := range n.Forwards {
-			v.raw(fmt.Sprintf("Forwarding(%d)", i), f.String())
-		}
 	}
 }
 

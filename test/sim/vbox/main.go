@@ -44,7 +44,9 @@
 //   - NAT is QEMU's. Where 7.x keeps guests from the host's loopback, the guest reaches nothing but forwarded ports. Other
 //     kinds of networks lead nowhere. Every machine with a "hostonly" card has it on a network of its own.
 //   - savestate and discardstate: QEMU cannot save a machine with VDI disks, so the state of memory is lost: savestate fails.
-//   - Differencing images are whole copies: a snapshot costs a copy of the disks, and their sizes tell nothing.
+//   - Differencing images are whole copies: a snapshot costs a copy of the disks, and their sizes tell nothing. Only machines
+//     that are off can have their snapshot taken.
+//   - Secure Boot is reported, not enforced.
 //   - There are no guest additions: no guest properties by the guest, no run levels, no shared folders (they are remembered).
 //   - Line numbers in "Context:" lines, usage texts, log files, .vbox files (which hold little) and human-readable showvminfo.
 //   - Long operations (clone, import, export) do not lock their machine.

@@ -321,3 +321,14 @@ func rtUUID(uuid string) []byte {
 	slices.Reverse(b[6:8])
 	return b
 }
+
+// writeVDIUUID gives a VDI another UUID; see storedUUID.
+func writeVDIUUID(path, uuid string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteAt(rtUUID(uuid), 0x188)
+	return err
+}

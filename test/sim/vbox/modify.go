@@ -100,22 +100,28 @@ func modifyVM(c *call, args []string) error {
 	if len(args) == 0 {
 		return syntax("Not enough parameters")
 	}
-	name := args[0]
-	rest, opts, err := c.parse(args[1:], modifyOptions())
-	if err != nil {
-		return err
-	}
-	return c.changeMachine(name, "VBoxManageModifyVM.cpp:554", func(s *state, m *machine) error {
-		for _, o := range opts {
-			if err := c.modifyWith(s, m, o, &rest); err != nil {
-				return err
-			}
-		}
-		if len(rest) > 0 {
-			return &syntaxError{text: fmt.Sprintf("Invalid parameter '%s'", rest[0]), getopt: true}
+	return c.changeMachine(args[0], "VBoxManageModifyVM.cpp:554", func(s *state, m *machine) error {
+		if err := c.modify(s, m, args[1:]); err != nil {
+			return c.softly(err)
 		}
 		return m.save(c.profile)
 	})
+}
+
+func (c *call) modify(s *state, m *machine, args []string) error {
+	rest, opts, err := c.parse(args, modifyOptions())
+	if err != nil {
+		return err
+	}
+	for _, o := range opts {
+		if err := c.modifyWith(s, m, o, &rest); err != nil {
+			return err
+		}
+	}
+	if len(rest) > 0 {
+		return &syntaxError{text: fmt.Sprintf("Invalid parameter '%s'", rest[0]), getopt: true}
+	}
+	return nil
 }
 
 // modifyWith applies an option; some take a second word from the rest of the line.

@@ -66,3 +66,40 @@ func osTypeOf(id string) osType {
 	}
 	return osTypes[0]
 }
+
+// cims are the CIM numbers of kinds of guests (ApplianceImpl.cpp); the first of a number is what it is read back as.
+var cims = []struct {
+	number int
+	id     string
+}{
+	{1, "Other"}, {102, "Other_64"}, {36, "Linux"}, {101, "Linux_64"}, {96, "Debian_64"}, {95, "Debian"}, {94, "Ubuntu_64"}, {93, "Ubuntu"},
+	{80, "RedHat_64"}, {79, "RedHat"}, {100, "Linux26_64"}, {99, "Linux26"}, {100, "ArchLinux_64"}, {99, "ArchLinux"}, {100, "Fedora_64"}, {99, "Fedora"},
+	{100, "Gentoo_64"}, {99, "Gentoo"}, {83, "OpenSUSE_64"}, {82, "OpenSUSE"}, {109, "Oracle_64"}, {108, "Oracle"}, {42, "FreeBSD"}, {78, "FreeBSD_64"},
+	{67, "WindowsXP"}, {105, "Windows7"}, {105, "Windows7_64"}, {120, "Windows10_64"}, {119, "Windows10"}, {103, "Windows2008_64"},
+	{112, "Windows2012_64"}, {116, "Windows2016_64"}, {117, "Windows2019_64"}, {29, "OpenSolaris_64"}, {30, "Solaris11_64"}, {65, "OpenBSD_64"}, {66, "NetBSD_64"},
+}
+
+// cimOf is the number of a kind of guest, and what readers make of that.
+func cimOf(id string) (number int, back string) {
+	base := strings.TrimSuffix(id, "_64")
+	for _, prefix := range []string{"Debian", "Ubuntu"} {
+		if strings.HasPrefix(base, prefix) {
+			id = prefix + strings.TrimPrefix(id, base)
+		}
+	}
+	for _, c := range cims {
+		if c.id == id {
+			return c.number, osOfCIM(c.number)
+		}
+	}
+	return 1, "Other"
+}
+
+func osOfCIM(number int) string {
+	for _, c := range cims {
+		if c.number == number {
+			return c.id
+		}
+	}
+	return "Other"
+}

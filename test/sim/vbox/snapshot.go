@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,38 +24,35 @@ func snapshotCmd(c *call, args []string) error {
 	if len(args) < 2 {
 		return syntax("Not enough parameters")
 	}
-	sub, name := args[1], args[0]
-	rest, opts, err := c.parse(args[2:], []option{
-		{name: "--description", value: true}, {name: "--live"}, {name: "--uniquename", value: true}, {name: "--details"},
+	return c.softly(c.snapshot(args[0], args[1], args[2:]))
+}
+
+func (c *call) snapshot(vm, sub string, args []string) error {
+	rest, opts, err := c.parse(args, []option{
+		{name: "--description", more: []string{"-d"}, value: true}, {name: "--live"}, {name: "--pause"}, {name: "--uniquename", value: true}, {name: "--details"},
 		{name: "--machinereadable", dash: "--machine-readable"}, {name: "--name", value: true},
 	})
 	if err != nil {
 		return err
 	}
-	want := ""
-	if len(rest) > 0 {
-		want = rest[0]
-	}
+	name := strings.Join(rest[:min(1, len(rest))], "")
 	switch sub {
 	case "list":
-		return c.listSnapshots(name, slices.ContainsFunc(opts, func(o given) bool { return o.name == "--machinereadable" }))
+		return c.listSnapshots(vm, slices.ContainsFunc(opts, func(o given) bool { return o.name == "--machinereadable" }))
 	case "take":
-		if want == "" {
+		if name == "" {
 			return syntax("Missing snapshot name")
 		}
-		return c.takeSnapshot(name, want, valueOf(opts, "--description"))
+		return c.takeSnapshot(vm, name, valueOf(opts, "--description"))
 	case "restore", "delete":
-		if want == "" {
+		if len(rest) != 1 {
 			return syntax("Expecting snapshot name only")
 		}
-		if sub == "restore" {
-			return c.onSnapshot(name, want, c.restore)
-		}
-		return c.onSnapshot(name, want, c.deleteSnapshot)
+		return c.onSnapshot(vm, name, map[string]func(*state, *machine, *snapshot) error{"restore": c.restore, "delete": c.deleteSnapshot}[sub])
 	case "restorecurrent":
-		return c.onSnapshot(name, "", c.restore)
+		return c.onSnapshot(vm, "", c.restore)
 	case "edit", "showvminfo":
-		return c.onSnapshot(name, want, func(*state, *machine, *snapshot) error { return nil })
+		return c.onSnapshot(vm, name, func(*state, *machine, *snapshot) error { return nil })
 	}
 	return syntax("Invalid parameter '%s'", sub)
 }

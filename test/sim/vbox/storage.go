@@ -18,7 +18,7 @@ func storageCtl(c *call, args []string) error {
 		{name: "--hostiocache", more: []string{"-i"}, value: true}, {name: "--bootable", more: []string{"-b"}, value: true},
 	})
 	if err != nil {
-		return err
+		return c.softly(err)
 	}
 	vm, err := one(rest, "Too few parameters")
 	if err != nil {
@@ -110,6 +110,9 @@ func (m *machine) modifyController(ctl *controller, o given) error {
 	return nil
 }
 
+// unsaid is a port or device that was not given, which is all right where there is only one.
+const unsaid = -1
+
 // attachRequest is what storageattach was asked.
 type attachRequest struct {
 	controller   string
@@ -117,7 +120,6 @@ type attachRequest struct {
 	kind, medium string
 	mtype        string
 	flags        []given
-	eject        bool
 }
 
 func storageAttach(c *call, args []string) error {
@@ -129,31 +131,21 @@ func storageAttach(c *call, args []string) error {
 		{name: "--bandwidthgroup", value: true}, {name: "--forceunmount"},
 	})
 	if err != nil {
-		return err
+		return c.softly(err)
 	}
 	vm, err := one(rest, "Too few parameters")
 	if err != nil {
 		return err
 	}
-	req := attachRequest{controller: valueOf(opts, "--storagectl"), kind: valueOf(opts, "--type"), medium: valueOf(opts, "--medium"), mtype: valueOf(opts, "--mtype")}
-	for _, o := range opts {
-		switch o.name {
-		case "--port", "--device":
-			n, err := number(o.name, o.value)
-			if err != nil {
-				return err
-			}
-			if o.name == "--port" {
-				req.port = n
-			} else {
-				req.device = n
-			}
-		case "--nonrotational", "--discard", "--hotpluggable", "--tempeject":
-			req.flags = append(req.flags, o)
-		}
+	req := attachRequest{port: unsaid, device: unsaid, controller: valueOf(opts, "--storagectl"), kind: valueOf(opts, "--type"), medium: valueOf(opts, "--medium"), mtype: valueOf(opts, "--mtype")}
+	if err := req.read(opts); err != nil {
+		return c.softly(err)
 	}
 	if req.controller == "" {
 		return syntax("Storage controller name not specified")
+	}
+	if !slices.Contains([]string{"", "hdd", "dvddrive", "fdd"}, req.kind) {
+		return badArgument("Invalid --type argument '%s'", req.kind)
 	}
 	return c.change(func(s *state) error { return c.attach(s, vm, req) })
 }
@@ -174,13 +166,20 @@ func (c *call) attach(s *state, vm string, req attachRequest) error {
 		return quietError(exitFailure)
 	}
 	k, _ := kindOf(ctl.Bus)
+	if err := req.settle(k); err != nil {
+		return err
+	}
 	if req.port >= k.max || req.device >= k.units {
 		return &comError{code: invalidArg, component: "SessionMachine", text: fmt.Sprintf(
 			"The port and/or device parameter are out of range: port=%d (must be in range [0, %d]), device=%d (must be in range [0, %d])", req.port, k.max-1, req.device, k.units-1)}
 	}
 	old := ctl.at(req.port, req.device)
-	if status.Locked && (!status.State.Alive() || old == nil || old.Type == "hdd" || req.medium == "none") {
+	if status.Locked && !status.State.Alive() {
 		return lockedForSession(m.Name, storageFile+":222")
+	}
+	if status.Locked && (old == nil || old.Type == "hdd" || req.medium == "none") {
+		return &comError{code: notSupported, component: "SessionMachine", text: fmt.Sprintf(
+			"The device slot %d on port %d of controller '%s' does not support hot-plugging", req.device, req.port, ctl.Name)}
 	}
 	if err := c.attachMedium(s, ctl, old, req); err != nil {
 		return err
@@ -192,6 +191,42 @@ func (c *call) attach(s *state, vm string, req attachRequest) error {
 		return c.changeRunning(s, m, ctl, ctl.at(req.port, req.device))
 	}
 	return m.save(c.profile)
+}
+
+// read takes the place and the switches out of the options.
+func (req *attachRequest) read(opts []given) (err error) {
+	for _, o := range opts {
+		switch o.name {
+		case "--port":
+			req.port, err = number(o.name, o.value)
+		case "--device":
+			req.device, err = number(o.name, o.value)
+		case "--nonrotational", "--discard", "--hotpluggable", "--tempeject":
+			req.flags = append(req.flags, o)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle fills in what was not said.
+func (req *attachRequest) settle(k kind) error {
+	for _, x := range []struct {
+		value *int
+		only  bool
+		name  string
+	}{{&req.port, k.max == 1, "Port"}, {&req.device, k.units == 1, "Device"}} {
+		if *x.value != unsaid {
+			continue
+		}
+		if !x.only {
+			return syntax("%s not specified", x.name)
+		}
+		*x.value = 0
+	}
+	return nil
 }
 
 // attachMedium changes what is in a place.
@@ -210,14 +245,20 @@ func (c *call) attachMedium(s *state, ctl *controller, old *attachment, req atta
 		}
 		return nil
 	}
-	if req.medium == "additions" {
+	switch {
+	case ctl.Bus == "floppy":
+		kind = "fdd"
+	case req.medium == "additions", req.medium == "emptydrive" && kind == "":
 		kind = "dvddrive"
 	}
 	if kind == "" {
 		return complain("Argument --type must be specified")
 	}
-	if !slices.Contains([]string{"hdd", "dvddrive", "fdd"}, kind) {
-		return badArgument("Invalid --type argument '%s'", kind)
+	if req.medium == "emptydrive" && (ctl.Bus == "pcie" || kind == "hdd") {
+		return complain("The attachment is not supported by the storage controller '%s'", ctl.Name)
+	}
+	if (kind == "fdd") != (ctl.Bus == "floppy") || kind == "dvddrive" && ctl.Bus == "pcie" {
+		return complain("The given attachment is not supported by the storage controller '%s'", ctl.Name)
 	}
 	if old != nil && old.Type == "hdd" && kind == "hdd" {
 		path := old.Medium
@@ -238,8 +279,6 @@ func (c *call) attachImage(s *state, ctl *controller, kind string, req attachReq
 	device := map[string]string{"hdd": "disk", "dvddrive": "dvd", "fdd": "floppy"}[kind]
 	name := req.medium
 	switch {
-	case name == "emptydrive" && kind == "hdd":
-		return complain("A hard disk drive cannot be empty")
 	case name == "emptydrive":
 		ctl.attach(a)
 		return nil

@@ -32,7 +32,7 @@ func TestStaleLock(t *testing.T) {
 	t.Parallel()
 	r := fault(t, "stale-lock", "")
 	r.startAndStop()
-	poll(t, "the process to end", func() bool { _, ok := r.home.Get(r.path("x.vmx")); return !ok })
+	poll(t, "the process to end", func() bool { return !host.InUse(r.path("x.vmx")) })
 	if !r.exists("x.vmx.lck") || !r.exists("disk.vmdk.lck") {
 		t.Error("the locks are gone")
 	}
@@ -43,7 +43,7 @@ func TestStaleLock(t *testing.T) {
 // TestLockHeld holds the files longer than usual.
 func TestLockHeld(t *testing.T) {
 	t.Parallel()
-	r := fault(t, "lock-held=3", "")
+	r := fault(t, "lock-held=6", "")
 	r.ok("vmrun", "start", "x.vmx", "nogui")
 	began := time.Now()
 	r.ok("vmrun", "stop", "x.vmx", "hard")
@@ -51,8 +51,11 @@ func TestLockHeld(t *testing.T) {
 		t.Errorf("a disk that is held: %+v", a)
 	}
 	r.refused("The file is already in use", "start", "x.vmx", "nogui")
+	if got := r.ok("vmrun", "list"); got != "Total running VMs: 0\n" || !r.exists("x.vmx.lck") || !r.exists("disk.vmdk.lck") {
+		t.Errorf("the machine is off and its files are held, but the list says %q", got)
+	}
 	poll(t, "the locks to go", func() bool { return !r.exists("x.vmx.lck") })
-	if took := time.Since(began); took < 4*time.Second {
+	if took := time.Since(began); took < 6*time.Second {
 		t.Errorf("the locks were held for %v only", took)
 	}
 }

@@ -6,8 +6,9 @@
 # Packer looks for VMware's files in fixed places. In a mount name space of its
 # own the command finds the simulator's there: etc-vmware of the folder that
 # BOXKILN_SIM_VMWARE names as /etc/vmware, and vmware-vmx in /usr/lib/vmware/bin.
-# Nothing of that stays on the host. Needs root; the programs of the simulator
-# are those that PATH finds first (make simulators puts them into bin/sim).
+# Nothing of that stays on the host; what is in /mnt is hidden. Needs root; the
+# programs of the simulator are those that PATH finds first (make simulators
+# puts them into bin/sim).
 set -euo pipefail
 
 die() {

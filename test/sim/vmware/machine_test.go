@@ -119,9 +119,6 @@ func TestLife(t *testing.T) {
 	r.serial("aB")
 	conn.press(escape)
 	poll(t, "the end of the machine", func() bool { return r.ok("vmrun", "list") == "Total running VMs: 0\n" })
-	if !r.exists("x.vmx.lck") || !r.exists("disk.vmdk.lck") || !strings.Contains(r.read("x.vmx"), `cleanShutdown = "FALSE"`) {
-		t.Error("the files were let go with the machine; VMware takes a moment")
-	}
 	r.refused("The virtual machine is not powered on: "+r.path("x.vmx"), "stop", "x.vmx", "hard")
 	poll(t, "the locks to go", func() bool { return !r.exists("x.vmx.lck") && !r.exists("disk.vmdk.lck") })
 	after := r.read("x.vmx")

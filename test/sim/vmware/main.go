@@ -27,8 +27,8 @@
 //     a PCnet. There is no sound, USB or vmci. Serial ports go to files only.
 //   - VNC listens on the loopback interface only, and calls itself QEMU.
 //   - A machine whose process (vmware-vmx) is killed runs on, unseen, until it is started again.
-//   - suspend is refused, so are snapshots of machines that run. Snapshots keep the VMX, not the memory. A machine that
-//     was moved counts as copied, without a question.
+//   - suspend is refused, so are snapshots of machines that run: QEMU saves no machine whose disks are VMDK files.
+//     Snapshots keep the VMX, not the memory. A machine that was moved counts as copied, without a question.
 //   - Compressed disks have no footer. Percentages are made up. The .nvram of a UEFI machine is OVMF's.
 //
 // # Faults

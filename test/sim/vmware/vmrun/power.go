@@ -2,6 +2,7 @@ package vmrun
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,7 +59,7 @@ func stop(ctx context.Context, c *call) error {
 	if c.tools() != toolsRunning {
 		return fmt.Errorf("%w %s", power.ErrToolsDown, c.vmx)
 	}
-	if err := g.PowerButton(ctx); err != nil {
+	if err := errors.Join(g.PowerButton(ctx), g.Close()); err != nil { // others may have to stop it meanwhile
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -110,7 +111,7 @@ func unpause(ctx context.Context, c *call) error {
 	return withGuest(ctx, c, func(g *qemu.Guest) error { return g.Resume(ctx) })
 }
 
-// suspend is what the simulator cannot do: it has no file for the guest's memory.
+// suspend is what the simulator cannot do: QEMU saves no machine whose disks are VMDK files.
 func suspend(ctx context.Context, c *call) error {
 	return withGuest(ctx, c, func(*qemu.Guest) error { return errNotSupported })
 }

@@ -144,7 +144,7 @@ func (f *File) Bytes() []byte {
 	if encoding == "" {
 		encoding = "UTF-8"
 	}
-	fmt.Fprintf(&b, ".encoding = %q\n", encoding)
+	fmt.Fprintf(&b, ".encoding = \"%s\"\n", escaper.Replace(encoding))
 	for _, s := range f.settings {
 		if !strings.EqualFold(s.key, ".encoding") {
 			fmt.Fprintf(&b, "%s = \"%s\"\n", s.key, escaper.Replace(s.value))
