@@ -56,6 +56,7 @@ func (o Options) WithDefaults(size int64) Options {
 type Descriptor struct {
 	CID, ParentCID uint32
 	CreateType     string // streamOptimized, monolithicSparse ...
+	Parent         string // the file of the disk under it, if ParentCID names one; relative to this one's or absolute
 	Extents        []Extent
 	DDB            map[string]string // the disk data base, without "ddb." before the keys
 }
@@ -198,6 +199,8 @@ func (d *Descriptor) line(line string) error {
 		d.ParentCID, err = parseCID(value)
 	case "createType":
 		d.CreateType = value
+	case "parentFileNameHint":
+		d.Parent = value
 	default:
 		if name, ok := strings.CutPrefix(key, "ddb."); ok {
 			d.DDB[name] = value
