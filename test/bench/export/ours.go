@@ -19,33 +19,34 @@ const (
 	packages = "libvirt,virtualbox,vmware_desktop,ova,vmx,qcow2,raw,vhd"
 )
 
-// ours makes all packages and returns how many seconds that took and the most memory of the processes, in bytes.
-func (b *bench) ours(ctx context.Context) (seconds float64, peak int64, err error) {
+// ours makes all packages and returns what that took and the most memory of the processes, in bytes.
+func (b *bench) ours(ctx context.Context) (took cost, peak int64, err error) {
 	dir := filepath.Join(b.work, oursDir)
 	if err := emptyDir(ctx, dir); err != nil {
-		return 0, 0, err
+		return cost{}, 0, err
 	}
 	log, err := os.Create(filepath.Join(b.work, "ours.log"))
 	if err != nil {
-		return 0, 0, err
+		return cost{}, 0, err
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, b.program, "convert", b.disk, "--package", packages, "--output", dir, "--name", "disk", "--guest-os", "debian/12")
 	cmd.Stdout, cmd.Stderr = log, log
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
-		return 0, 0, err
+		return cost{}, 0, err
 	}
 	most := make(chan int64)
 	ended := make(chan struct{})
 	go func() { most <- watchMemory(cmd.Process.Pid, ended) }()
 	err = cmd.Wait()
-	seconds = time.Since(began).Seconds()
+	took.wall = time.Since(began)
 	close(ended)
 	if peak = <-most; err != nil {
-		return 0, 0, fmt.Errorf("%w; see %s", err, log.Name())
+		return cost{}, 0, fmt.Errorf("%w; see %s", err, log.Name())
 	}
-	return seconds, peak, nil
+	took.processor = processorTime(cmd.ProcessState)
+	return took, peak, nil
 }
 
 // watchMemory looks every few milliseconds at what a process and its descendants have in memory, and returns the largest sum.
