@@ -47,11 +47,7 @@ func startVM(c *call, args []string) error {
 func (c *call) start(name, frontEnd string) error {
 	var started *machine
 	err := c.change(func(s *state) error {
-		m, err := s.find(name)
-		if err != nil {
-			return err
-		}
-		status, err := c.session(m)
+		m, status, err := c.findSession(s, name)
 		if err != nil {
 			return err
 		}
