@@ -85,18 +85,20 @@ func (ir *itemReader) medium(n *node, typ int) (hardware.Drive, error) {
 	}
 	disk, isDisk := strings.CutPrefix(resource, "/disk/")
 	file, isFile := strings.CutPrefix(resource, "/file/")
+	entry, known := ir.disks[disk]
 	switch {
 	case resource == "" && d.Kind != hardware.Disk:
 		return d, nil
-	case isDisk:
-		entry, ok := ir.disks[disk]
-		if !ok {
-			return d, n.errorf("drive %s: its HostResource %q is no disk of DiskSection", n.instanceID(), resource)
-		}
+	case isDisk && known:
 		return entry.drive(d.Kind), nil
 	case isFile && d.Kind != hardware.Disk && ir.files[file].ID != "":
 		d.File, d.Size = ir.files[file].Name, ir.files[file].Size
 		return d, nil
+	case d.Kind != hardware.Disk: // VirtualBox takes such a drive for an empty one
+		ir.remark(n, "drive %s: the medium %q is not in the package", n.instanceID(), resource)
+		return d, nil
+	case isDisk:
+		return d, n.errorf("drive %s: its HostResource %q is no disk of DiskSection", n.instanceID(), resource)
 	}
 	return d, n.errorf("drive %s: its HostResource %q is not of the form ovf:/disk/vmdisk1", n.instanceID(), resource)
 }

@@ -162,6 +162,12 @@ func TestReadForgives(t *testing.T) {
 			change{"<Item ovf:required=\"false\">", "<Item ovf:required=\"false\"><rasd:InstanceID>90</rasd:InstanceID><rasd:ResourceType>99</rasd:ResourceType></Item><Item ovf:required=\"false\">"},
 			"ResourceType 99 is left out", func(m hardware.Machine) bool { return len(m.Disks()) == 2 },
 		},
+		"medium": {
+			change{"ovf:/file/file3", "ovf:/disk/iso7"}, `"/disk/iso7" is not in the package`,
+			func(m hardware.Machine) bool {
+				return m.Controllers[2].Drives[1] == hardware.Drive{Kind: hardware.CD, Port: 3}
+			},
+		},
 		"older spelling": {
 			change{"ovf:/disk/vmdisk2", "ovf://disk/vmdisk2"}, "", func(m hardware.Machine) bool { return len(m.Disks()) == 2 },
 		},
