@@ -47,7 +47,7 @@ func newSimulated(t *testing.T, profile string) simulated {
 		"VBOX_USER_HOME=" + filepath.Join(dir, "virtualbox"), "BOXKILN_SIM_VBOX_MACHINES=" + filepath.Join(dir, "VMs"), "BOXKILN_SIM_VBOX_PROFILE=" + profile,
 		"BOXKILN_SIM_VMWARE=" + vmware, "BOXKILN_VMWARE_ETC=" + filepath.Join(vmware, "etc-vmware"), "BOXKILN_VMWARE_STATE=" + filepath.Join(dir, "state"),
 	}}
-	launch(t, startup, s.env, "vmrun", "list").succeed() // makes its files
+	launch(t, startup, s.env, filepath.Join(bin, "vmrun"), "list").succeed() // makes its files
 	return s
 }
 
