@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/internal/auth"
 	"github.com/boxkiln/boxkiln/internal/browsertest"
 )
 
@@ -49,6 +50,9 @@ func TestInABrowser(t *testing.T) {
 		"deleted": "/boxes/ops/debian12/versions/20261101.1.0", "empty-maker": "/lab/empty", "private": "/ops/payroll", "new": "/boxes/new",
 		"edit": "/boxes/ops/debian12/edit", "notes": versionPage + "/notes", "upload": "/boxes/ops/debian12/upload", "revoke": versionPage + "/revoke",
 		"delete-box": "/boxes/ops/debian12/delete", "delete-version": versionPage + "/delete", "retention": "/boxes/ops/debian12/retention?last=1", "trash": "/boxes/trash"})
+	b.tokens.known["bxk_ada"] = auth.Principal{Name: "laptop", User: "ada", Scope: auth.Write}
+	tab.login(b, "bxk_ada")
+	look(t, tab, axe, map[string]string{"password": "/settings/password", "password-done": "/settings/password?done=1"})
 	look(t, tab, axe, map[string]string{"builds-session": "/builds", "running-session": "/builds/b7", "failed-session": "/builds/b6", "asking-session": "/builds/b5"})
 }
 

@@ -310,10 +310,11 @@ func (f *fakeWindow) allTyped() string {
 
 // fakeTokens knows a token for each scope, "bxk_read" and so on.
 type fakeTokens struct {
-	mu    sync.Mutex
-	known map[string]auth.Principal
-	life  time.Duration // of the last one that was made
-	err   error
+	mu      sync.Mutex
+	known   map[string]auth.Principal
+	life    time.Duration // of the last one that was made
+	changed string        // Ada's new password
+	err     error
 }
 
 func newTokens() *fakeTokens {
@@ -342,8 +343,28 @@ func (f *fakeTokens) Login(_ context.Context, user, password, description string
 	if f.err != nil || user != "ada" || password != "correct horse" {
 		return "", cmp.Or(f.err, auth.ErrRefused)
 	}
-	f.known["bxk_login"] = auth.Principal{Name: description, User: "ada", Token: 7, Scope: auth.Write}
-	return "bxk_login", nil
+	token := "bxk_login"
+	for f.known[token].Known() {
+		token += "+"
+	}
+	f.known[token] = auth.Principal{Name: description, User: "ada", Token: int64(len(token)), Scope: auth.Write}
+	return token, nil
+}
+
+// ChangePassword knows what Login does, and what real passwords must be like.
+func (f *fakeTokens) ChangePassword(_ context.Context, user, present, password string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case present == "again and again":
+		return auth.ErrThrottled
+	case f.err != nil || user != "ada" || present != "correct horse":
+		return cmp.Or(f.err, auth.ErrRefused)
+	case len(password) < 8:
+		return &auth.InvalidError{Text: "a password has 8 bytes"}
+	}
+	f.changed = password
+	return nil
 }
 
 func (f *fakeTokens) Logout(_ context.Context, token int64) error {

@@ -77,7 +77,7 @@ func (s *Site) open(r *http.Request) (session, error) {
 		return session{}, err
 	}
 	who, err := s.Tokens.Check(r.Context(), token)
-	return session{token: token, login: who.Token}, err
+	return session{token: token, login: who.Token, user: who.User}, err
 }
 
 // logout ends the session, and the token that was made for it; without one it does nothing.

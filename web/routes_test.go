@@ -50,7 +50,7 @@ func TestOtherSitesChangeNothing(t *testing.T) {
 	t.Parallel()
 	b := liveBundle(t)
 	session := b.login("bxk_admin")
-	for _, path := range append([]string{"/login", "/logout"}, changes...) {
+	for _, path := range append([]string{"/login", "/logout", "/settings/password"}, changes...) {
 		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
 			r := httptest.NewRequestWithContext(t.Context(), "POST", "http://reg.example:8099"+path, strings.NewReader("text=x&token=bxk_admin"))
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

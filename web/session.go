@@ -36,7 +36,8 @@ type sessions struct {
 // or expires ends its sessions at once.
 type session struct {
 	token   string
-	login   int64 // the number of the token, if it was made for this session; 0 if it is somebody's
+	login   int64  // the number of the token, if it was made for this session; 0 if it is somebody's
+	user    string // whose password opened it; empty without one
 	expires time.Time
 }
 
@@ -87,17 +88,32 @@ func (s *sessions) end(id string) session {
 	return ended
 }
 
+// endOthers ends the sessions that the password of a user opened, but for the one of an id, and returns them.
+func (s *sessions) endOthers(user, id string) (ended []session) {
+	own := sha256.Sum256([]byte(id))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, other := range s.byID {
+		if key != own && other.user == user && other.login != 0 {
+			ended = append(ended, other)
+			delete(s.byID, key)
+		}
+	}
+	return ended
+}
+
 // visitor is who looks at a page, as the pages show it.
 type visitor struct {
 	Name  string
-	In    bool // there is a session, or the daemon's own socket
-	Local bool // it is the socket, which cannot be logged out of
-	May   bool // may change something
+	User  string // who has a password that he can change; empty for others
+	In    bool   // there is a session, or the daemon's own socket
+	Local bool   // it is the socket, which cannot be logged out of
+	May   bool   // may change something
 }
 
 func (s *Site) visitor(c *gin.Context) visitor {
 	who := s.who(c)
-	return visitor{Name: cmp.Or(who.User, who.Name), In: who.Known(), Local: who.Local, May: who.Scope.Permits(auth.Write)}
+	return visitor{Name: cmp.Or(who.User, who.Name), User: who.User, In: who.Known(), Local: who.Local, May: who.Scope.Permits(auth.Write)}
 }
 
 // principalKey is where who stores what it found, for the rest of the request.

@@ -115,6 +115,45 @@ func TestLoginByPassword(t *testing.T) {
 	}
 }
 
+// A user changes his password, and what the old one opened elsewhere ends.
+func TestChangePassword(t *testing.T) {
+	t.Parallel()
+	b := liveBundle(t)
+	login := func() *http.Cookie {
+		return b.post("/login", url.Values{"username": {"ada"}, "token": {"correct horse"}}).Result().Cookies()[0]
+	}
+	own, other, token := login(), login(), b.login("bxk_write")
+	says(t, b.getAs("/", own), `href="/settings/password"`)
+	says(t, b.getAs("/settings/password", own), "Password of ada", `autocomplete="new-password"`)
+	for _, who := range []*http.Cookie{token, {Name: cookieName, Value: "nobody"}} {
+		if w := b.post("/settings/password", url.Values{"present": {"correct horse"}}, who); w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "Log in as the user") {
+			t.Errorf("without a user: %d", w.Code)
+		}
+	}
+	change := func(present, password, again string) *httptest.ResponseRecorder {
+		return b.post("/settings/password", url.Values{"present": {present}, "password": {password}, "again": {again}}, own)
+	}
+	for problem, w := range map[string]*httptest.ResponseRecorder{
+		"differ": change("correct horse", "battery staple", "battery stable"), "not your present password": change("wrong", "battery staple", "battery staple"),
+		"A password has": change("correct horse", "short", "short"), "in a minute": change("again and again", "battery staple", "battery staple"),
+	} {
+		if w.Code < 400 || w.Code >= 500 || !strings.Contains(w.Body.String(), problem) || b.tokens.changed != "" {
+			t.Errorf("want %q: %d, changed to %q", problem, w.Code, b.tokens.changed)
+		}
+	}
+	w := change("correct horse", "battery staple", "battery staple")
+	if w.Code != http.StatusSeeOther || b.tokens.changed != "battery staple" {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	says(t, b.getAs(w.Header().Get("Location"), own), "Your password was changed")
+	if page := b.getAs("/", other); strings.Contains(page, "Log out") {
+		t.Error("a session of the old password goes on elsewhere")
+	}
+	if page := b.getAs("/", token); !strings.Contains(page, "Log out") {
+		t.Error("the session of a token has ended")
+	}
+}
+
 func TestLoginIsLimited(t *testing.T) {
 	t.Parallel()
 	b := liveBundle(t)

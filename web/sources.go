@@ -89,6 +89,9 @@ type Tokens interface {
 	Check(ctx context.Context, token string) (auth.Principal, error)
 	// Login makes a token for a user's password, which lasts for life. It returns auth.ErrRefused when that is not the password.
 	Login(ctx context.Context, user, password, description string, life time.Duration) (string, error)
+	// ChangePassword gives a user another password who shows the present one. Errors: auth.ErrRefused and its auth.ErrThrottled,
+	// *auth.InvalidError for the new one.
+	ChangePassword(ctx context.Context, user, present, password string) error
 	// Logout ends the token of a number.
 	Logout(ctx context.Context, token int64) error
 }

@@ -57,7 +57,7 @@ type Site struct {
 
 // pageFiles are the templates with a page of their own.
 var pageFiles = []string{"home.html", "box.html", "version.html", "packages.html", "edit.html", "retention.html", "upload.html", "notes.html",
-	"revoke.html", "delete.html", "trash.html", "builds.html", "build.html", "login.html", "message.html"}
+	"revoke.html", "delete.html", "trash.html", "builds.html", "build.html", "login.html", "password.html", "message.html"}
 
 // New parses the templates, which are part of the program, and returns the pages.
 func New(from Sources, o Options) (*Site, error) {
@@ -108,6 +108,8 @@ func (s *Site) Register(r gin.IRoutes) {
 	r.Match(read, "/login", s.loginForm)
 	r.POST("/login", s.sameOrigin, s.login)
 	r.POST("/logout", s.sameOrigin, s.logout)
+	r.Match(read, passwordPath, s.passwordForm)
+	r.POST(passwordPath, s.sameOrigin, s.changePassword)
 	s.registerBoxes(r)
 	s.registerMakers(r)
 }

@@ -1,18 +1,17 @@
 package boxfile
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"math"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/boxkiln/boxkiln/hypervisor/disk"
+	"github.com/boxkiln/boxkiln/hypervisor/ovf"
+	"github.com/boxkiln/boxkiln/hypervisor/vmx"
 )
 
 // checkFiles looks for what the provider's import code in Vagrant or its plug-in will look for.
@@ -103,31 +102,20 @@ func (in *inspector) checkVirtualBox() error {
 	if !ok {
 		return errors.New(`there is no box.ovf at its root, which is the only name that Vagrant imports`)
 	}
-	var envelope struct {
-		Files []struct {
-			Href string `xml:"href,attr"`
-		} `xml:"References>File"`
-		Disks []struct {
-			Capacity int64  `xml:"capacity,attr"`
-			Units    string `xml:"capacityAllocationUnits,attr"`
-		} `xml:"DiskSection>Disk"`
-	}
-	if err := xml.Unmarshal(text, &envelope); err != nil {
-		return fmt.Errorf("box.ovf cannot be read: %w", err)
+	contents, err := ovf.Glance(bytes.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("box.ovf: %w", err)
 	}
 	var errs []error
-	for _, f := range envelope.Files {
-		name, err := url.PathUnescape(f.Href)
-		if err != nil || !in.has(name) && !in.has(f.Href) {
+	for _, f := range contents.Files {
+		if !in.has(f.Name) && !in.has(f.Href) {
 			errs = append(errs, fmt.Errorf("box.ovf refers to %q, which is missing", f.Href))
 		}
 	}
-	for _, d := range envelope.Disks {
-		if d.Units == "" || d.Units == "byte" { // VirtualBox writes bytes
-			in.addDisk(max(0, d.Capacity))
-		}
+	for _, size := range contents.Capacities {
+		in.addDisk(size)
 	}
-	if len(envelope.Files) == 0 {
+	if len(contents.Files) == 0 {
 		in.warn("box.ovf refers to no disk")
 	}
 	return errors.Join(errs...)
@@ -147,7 +135,12 @@ func (in *inspector) checkVMware(m Metadata) error {
 	if !ok {
 		return fmt.Errorf("metadata.json names the vmx_file %q, which is missing", name)
 	}
-	disks := vmxDisks(text)
+	file, err := vmx.Parse(bytes.NewReader(text))
+	if err != nil {
+		in.warn(fmt.Sprintf("%s: its disks were not looked for: %v", name, err))
+		return nil
+	}
+	disks := vmxDisks(file)
 	if len(disks) == 0 {
 		return fmt.Errorf("%s refers to no *.vmdk", name)
 	}
@@ -161,15 +154,13 @@ func (in *inspector) checkVMware(m Metadata) error {
 	return errors.Join(errs...)
 }
 
-// vmxDisks returns the disks of a VMX file: lines such as scsi0:0.fileName = "disk.vmdk".
-func vmxDisks(vmx []byte) []string {
+// vmxDisks returns the disks of a VMX file: values of keys such as scsi0:0.fileName.
+func vmxDisks(f *vmx.File) []string {
 	var disks []string
-	lines := bufio.NewScanner(bytes.NewReader(vmx))
-	for lines.Scan() {
-		key, value, _ := strings.Cut(lines.Text(), "=")
-		value = strings.Trim(strings.TrimSpace(value), `"`)
-		if strings.HasSuffix(strings.ToLower(strings.TrimSpace(key)), ".filename") && strings.EqualFold(path.Ext(value), ".vmdk") {
-			disks = append(disks, value)
+	for _, key := range f.Keys() {
+		file, _ := f.Get(key)
+		if strings.HasSuffix(strings.ToLower(key), ".filename") && strings.EqualFold(path.Ext(file), ".vmdk") {
+			disks = append(disks, file)
 		}
 	}
 	return disks

@@ -18,8 +18,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/boxkiln/boxkiln/internal/leaktest"
-
-	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
@@ -146,24 +144,8 @@ func TestHolesReadAsZeros(t *testing.T) {
 	}
 	_, err1 := f.WriteAt(data[1<<20:1<<20+100<<10], 1<<20)
 	_, err2 := f.WriteAt(data[6<<20:6<<20+1<<10], 6<<20)
-	if err := errors.Join(err1, err2, f.Truncate(size)); err != nil {
+	if err := errors.Join(err1, err2, f.Truncate(size), f.Close()); err != nil {
 		t.Fatal(err)
-	}
-	var read, end int64
-	err = fsx.EachExtent(f, size, func(e fsx.Extent) error {
-		if e.Start != end || e.End <= e.Start {
-			t.Errorf("extent %+v after %d", e, end)
-		}
-		if end = e.End; !e.Hole {
-			read += e.End - e.Start
-		}
-		return nil
-	})
-	if err := errors.Join(err, f.Close()); err != nil || end != size {
-		t.Errorf("extents end at %d, %v", end, err)
-	}
-	if st, _ := os.Stat(sparse); st.Sys().(*syscall.Stat_t).Blocks*512 < size/2 && read > size/2 {
-		t.Errorf("%d bytes were read from a file of holes", read)
 	}
 	dense := writeFile(t, data)
 	if diff := cmp.Diff(boxOf(t, dense), boxOf(t, sparse)); diff != "" {

@@ -99,6 +99,8 @@ func groupTitle(group any) string {
 		return "Boot command"
 	case hypervisor.ShutdownArgs:
 		return "Shutdown"
+	case hypervisor.PackageArgs:
+		return "Packages (Boxkiln's own)"
 	case build.PublishArgs:
 		return "Publication (Boxkiln's own)"
 	case build.CacheArgs:

@@ -134,10 +134,11 @@ func TestPackageSwitch(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	plain := b.solo(map[string]string{"package": `["ova"]`, "vm_name": `"golden.qcow2"`}, "")
-	b.run("build", "--package=raw,qcow2", plain).wants(t, exitOK, "raw: "+b.path("out/golden-packages.raw"))
-	if diff := cmp.Diff([]string{"golden-packages.openstack.json", "golden-packages.qcow2", "golden-packages.raw"}, b.listed("out")); diff != "" {
+	b.run("build", "--package=raw,qcow2", plain).wants(t, exitOK, "raw: "+b.path("out/golden.raw"), "qcow2: "+b.path("out/golden.qcow2"))
+	if diff := cmp.Diff([]string{"golden.openstack.json", "golden.qcow2", "golden.raw"}, b.listed("out")); diff != "" {
 		t.Errorf("results: %s", diff)
 	}
+	b.run("build", "-force", "--package=raw,qcow2", plain).wants(t, exitOK, "Nothing changed", "qcow2: "+b.path("out/golden.qcow2"))
 	b.run("build", "-force", "--package=", plain).wants(t, exitOK, "VM files in directory")
 
 	post := b.solo(map[string]string{"package": `["libvirt", "virtualbox"]`}, "  post-processor \"vagrant\" {\n    output = "+literal(b.path("mine.box"))+"\n  }\n")

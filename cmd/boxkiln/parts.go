@@ -31,6 +31,7 @@ func newDrivers(log *slog.Logger) func(install string) map[string]hypervisor.Dri
 		return map[string]hypervisor.Driver{
 			libvirt.Name:    libvirt.New(libvirt.Options{Install: install, Log: log}),
 			virtualbox.Name: virtualbox.New(virtualbox.Options{Install: install, Log: log}),
+			vmware.Name:     vmware.New(vmware.Options{Install: install, Log: log}),
 		}
 	}
 }
@@ -85,7 +86,13 @@ func sources() map[string]build.SourceKind {
 			NoMedium: typ == virtualbox.TypeOVF || typ == virtualbox.TypeVM,
 		}
 	}
-	describe(vmware.Types(), vmware.Groups, consoleGroups)
+	for _, typ := range vmware.Types() {
+		vmx := typ == vmware.TypeVMX
+		kinds[typ] = build.SourceKind{
+			Schema: schema.New(typ, vmware.Doc(typ), append(consoleGroups(), vmware.Groups(typ)...)...),
+			Driver: vmware.Name, Planner: vmware.Planner{VMX: vmx}, SourceFiles: vmware.SourceFiles, NoMedium: vmx,
+		}
+	}
 	describe(aws.Types(), aws.Groups, guestGroups)
 	return kinds
 }

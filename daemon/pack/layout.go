@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -50,13 +51,40 @@ func (j *job) layout(p hypervisor.Package) (layout, error) {
 	case hypervisor.PackageOVA:
 		return layout{form: disk.FormVMDKStream, files: j.ova}, nil
 	case hypervisor.PackageQCOW2:
-		return layout{form: disk.FormQCOW2, files: j.openStack}, nil
+		form, err := j.imageForm(p, disk.FormQCOW2)
+		return layout{form: form, files: j.openStack}, err
 	}
 	form, ok := imageForms[p]
 	if !ok {
 		return layout{}, fmt.Errorf("package %q is not known", p)
 	}
-	return layout{form: form, files: func(_ context.Context, disks []image) ([]hypervisor.File, error) { return images(disks) }}, nil
+	form, err := j.imageForm(p, form)
+	return layout{form: form, files: func(_ context.Context, disks []image) ([]hypervisor.File, error) { return images(disks) }}, err
+}
+
+// imageForm is what disks must be converted to for a package of images: nothing if the only one is in its place already, because
+// the template gave it that name. A source is never written over.
+func (j *job) imageForm(p hypervisor.Package, form disk.Form) (disk.Form, error) {
+	disks := j.exported.disks
+	for i := range disks {
+		path := filepath.Join(j.dir, imageName(j.Name, i)+"."+string(p))
+		if !slices.ContainsFunc(disks, func(d image) bool { return d.path == path }) {
+			continue
+		}
+		ready := len(disks) == 1 && disks[0].format == form.Format()
+		if ready && form == disk.FormQCOW2 {
+			var err error
+			if ready, err = disks[0].flat(); err != nil {
+				return "", err
+			}
+		}
+		if !ready {
+			return "", fmt.Errorf("%q would be written over the disk that it is made of: give the machine another name", path)
+		}
+		delete(j.keeps, form)
+		return "", nil
+	}
+	return form, nil
 }
 
 // imageForms are those of packages that are disk images.

@@ -17,18 +17,20 @@ const nvramName = "efivars.fd"
 // other file.
 func (j *job) libvirtForm() (disk.Form, error) {
 	for _, d := range j.exported.disks {
-		if d.format != disk.QCOW2 {
-			return disk.FormQCOW2, nil
-		}
-		h, err := readHeader(d.path)
-		if err != nil {
-			return "", err
-		}
-		if h.HasBacking || h.HasDataFile {
-			return disk.FormQCOW2, nil
+		if ok, err := d.flat(); !ok || err != nil {
+			return disk.FormQCOW2, err
 		}
 	}
 	return "", nil
+}
+
+// flat tells whether an image is a qcow2 that needs no other file.
+func (d image) flat() (bool, error) {
+	if d.format != disk.QCOW2 {
+		return false, nil
+	}
+	h, err := readHeader(d.path)
+	return !h.HasBacking && !h.HasDataFile, err
 }
 
 // libvirt lays out a box for vagrant-libvirt: the form with one disk that all its versions read, the form with several

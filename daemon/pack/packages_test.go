@@ -419,6 +419,28 @@ func TestSystems(t *testing.T) {
 	}
 }
 
+// TestDiskInItsPlace: an image that has the name of the package already becomes it, and no disk is written over.
+func TestDiskInItsPlace(t *testing.T) {
+	t.Parallel()
+	src := data(t, 4<<20)
+	dir := filepath.Dir(src.Path)
+	list := []hypervisor.Package{hypervisor.PackageQCOW2, hypervisor.PackageLibvirt, hypervisor.PackageRaw}
+	before := read(t, src.Path)
+	made, _, err := Packages(t.Context(), artifact(src), list, dir, Options{Name: "disk", Scratch: t.TempDir()})
+	if err != nil || made[0].Files[0].Path != src.Path || read(t, src.Path) != before {
+		t.Errorf("%+v, %v", made, err)
+	}
+	same(t, src, filepath.Join(dir, "disk.raw"), disk.Raw)
+	lie := src
+	lie.Format = disk.VMDK // what lies under the package's name is not what it should be
+	for name, a := range map[string]hypervisor.Artifact{"two disks": artifact(src, data(t, 1<<20)), "another format": artifact(lie)} {
+		if _, _, err := Packages(t.Context(), a, []hypervisor.Package{hypervisor.PackageQCOW2}, dir, Options{Name: "disk", Scratch: t.TempDir()}); err == nil ||
+			!strings.Contains(err.Error(), "would be written over") || read(t, src.Path) != before {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestOpenStackProperties: what an image service is told.
 func TestOpenStackProperties(t *testing.T) {
 	t.Parallel()

@@ -195,11 +195,11 @@ func alone(d image) error {
 		_, err := extentsOf(d.path)
 		return err
 	case disk.QCOW2:
-		h, err := readHeader(d.path)
+		ok, err := d.flat()
 		if err != nil {
 			return err
 		}
-		if h.HasBacking || h.HasDataFile {
+		if !ok {
 			return fmt.Errorf("%q needs another file under it: if you trust it, flatten it with qemu-img convert -f qcow2 -O qcow2", d.path)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
 // keepArtifact puts copies of everything that the build made under the artifact's fingerprint.
@@ -84,23 +85,44 @@ func destOf(s *build.Session, f hypervisor.File) (string, error) {
 	return filepath.Join(s.Plan.OutputDirectory(), rel), nil
 }
 
-// copyFile copies a file; on one file system that can, without moving its bytes.
+// copyFile copies a file with its holes: raw images consist of little else. On one file system that can, no bytes move.
 func copyFile(ctx context.Context, dst, src string, mode os.FileMode) error {
 	in, err := os.Open(src)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
+	st, err := in.Stat()
+	if err != nil {
+		return err
+	}
 	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}
 	stop := context.AfterFunc(ctx, func() { in.Close() }) // ends the copy
-	_, err = io.Copy(out, in)
+	err = copyExtents(out, in, st.Size())
 	if !stop() {
 		err = context.Cause(ctx)
 	}
 	return errors.Join(err, out.Close())
+}
+
+// copyExtents copies what is between the holes; the last one is made by the length of the file.
+func copyExtents(out, in *os.File, size int64) error {
+	err := fsx.EachExtent(in, size, func(e fsx.Extent) error {
+		if e.Hole {
+			return nil
+		}
+		_, inErr := in.Seek(e.Start, io.SeekStart)
+		_, outErr := out.Seek(e.Start, io.SeekStart)
+		if err := errors.Join(inErr, outErr); err != nil {
+			return err
+		}
+		_, err := io.CopyN(out, in, e.End-e.Start)
+		return err
+	})
+	return errors.Join(err, out.Truncate(size))
 }
 
 // restoreArtifact puts the kept artifact where the template wants it: nothing changed, so nothing is run.

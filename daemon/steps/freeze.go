@@ -145,6 +145,10 @@ func (k *kept) powerOff(ctx context.Context, s *build.Session) (off bool, err er
 		return true, k.watch.Close()
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
+	case errors.Is(err, hypervisor.ErrUnsupported): // no power button reaches this guest; the build goes on
+		s.ExpectOn()
+		k.stop(s, "%v", err)
+		return false, nil
 	case waitCtx.Err() != nil:
 		s.ExpectOn()
 		k.stop(s, "the guest does not power itself off by ACPI within %s", timeout)

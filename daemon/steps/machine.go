@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -133,9 +134,14 @@ func handleURI(spec hypervisor.Spec) string {
 	return o.URI
 }
 
-func firmwareName(spec hypervisor.Spec) string {
-	if spec.Firmware.UEFI {
-		return "UEFI"
+// summaryOf says what a machine is: its size, unless it brings its own.
+func summaryOf(spec hypervisor.Spec) string {
+	if spec.Source != "" {
+		return "from " + filepath.Base(spec.Source)
 	}
-	return "BIOS"
+	firmware := "BIOS"
+	if spec.Firmware.UEFI {
+		firmware = "UEFI"
+	}
+	return fmt.Sprintf("%d CPUs, %d MiB, %s", spec.CPUs, spec.MemoryMiB, firmware)
 }

@@ -104,9 +104,9 @@ func takePackage(s *build.Session, dir string, files []hypervisor.File) error {
 	return nil
 }
 
-// addPackage adds one file of a package to the results, made or restored.
+// addPackage adds one file of a package to the results, made or restored. It may be one of the machine's own.
 func addPackage(s *build.Session, f hypervisor.File) {
-	s.Results = append(s.Results, f)
+	s.Results = append(slices.DeleteFunc(s.Results, func(r hypervisor.File) bool { return r.Path == f.Path }), f)
 	if f.Role == hypervisor.RoleBox {
 		s.Boxes = append(s.Boxes, f)
 	}
@@ -137,12 +137,19 @@ func tellWarnings(s *build.Session) {
 	}
 }
 
-// packageName names the packages, so that none has the name of a file that is there already.
+// packageName names the packages, so that none is written over a file of the machine. Its only disk may have the name of the
+// package that it is: then it becomes that.
 func packageName(s *build.Session) string {
 	name := s.Plan.PackageName()
+	disks := 0
 	for _, f := range s.Made.Files {
-		base := filepath.Base(f.Path)
-		if slices.Contains(s.Plan.Packages.Package, strings.TrimPrefix(base, name+".")) {
+		if f.Role == hypervisor.RoleDisk {
+			disks++
+		}
+	}
+	for _, f := range s.Made.Files {
+		ext := strings.TrimPrefix(filepath.Base(f.Path), name+".")
+		if slices.Contains(s.Plan.Packages.Package, ext) && !(f.Format == ext && disks == 1) {
 			return name + "-packages"
 		}
 	}

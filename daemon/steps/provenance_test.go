@@ -3,6 +3,7 @@ package steps
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"hash"
 	"io/fs"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
@@ -198,5 +201,40 @@ func TestPublic(t *testing.T) {
 		if got := public(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
+	}
+}
+
+// TestPackagingIsTold: what keeps a guest from running elsewhere is in the statement of each of its boxes, and survives in the
+// folder of a kept artifact.
+func TestPackagingIsTold(t *testing.T) {
+	t.Parallel()
+	set, s := press(t), described()
+	s.Plan.Packages.Package = []string{"virtualbox"}
+	s.Packaging = build.Packaging{Guest: json.RawMessage(`{"os":"debian"}`), Warnings: []string{"virtualbox: no driver on s3cret-name"}}
+	dir := t.TempDir()
+	if err := keepPackaging(s, dir); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := keptPackaging(dir)
+	if diff := cmp.Diff(s.Packaging, kept); diff != "" || err != nil {
+		t.Errorf("kept: %s; %v", diff, err)
+	}
+	got, err := provenance.Parse(published(t, set, s, "1.0", "the bytes of a box").Provenance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := got.Predicate.RunDetails.Metadata.Packaging
+	if told == nil || string(told.Guest) != `{"os":"debian"}` || len(told.Warnings) != 1 || !strings.HasPrefix(told.Warnings[0], "virtualbox: no driver on ") {
+		t.Errorf("told is %+v", told)
+	}
+	if told != nil && strings.Contains(strings.Join(told.Warnings, ""), "s3cret-name") {
+		t.Errorf("a secret is told: %q", told.Warnings)
+	}
+	plain := described()
+	if got, err := provenance.Parse(published(t, set, plain, "1.1", "another").Provenance); err != nil || got.Predicate.RunDetails.Metadata.Packaging != nil {
+		t.Errorf("a box without packages tells of them (%v)", err)
+	}
+	if p, err := keptPackaging(t.TempDir()); err != nil || p.Guest != nil {
+		t.Errorf("%+v, %v", p, err)
 	}
 }

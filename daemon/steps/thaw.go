@@ -52,7 +52,7 @@ func (k *kept) createMachine(ctx context.Context, s *build.Session) (err error) 
 		}
 	}
 	k.watch, err = k.set.makeMachine(ctx, s, func(ctx context.Context, spec hypervisor.Spec) (hypervisor.Machine, error) {
-		s.Log.Say("Creating the machine %s (%d CPUs, %d MiB, %s)", spec.Name, spec.CPUs, spec.MemoryMiB, firmwareName(spec))
+		s.Log.Say("Creating the machine %s (%s)", spec.Name, summaryOf(spec))
 		return s.Driver.Create(ctx, spec)
 	})
 	if err != nil {

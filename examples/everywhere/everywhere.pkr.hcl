@@ -85,8 +85,32 @@ source "virtualbox-iso" "debian12" {
   output_directory = "${var.output_directory}/virtualbox"
 }
 
+source "vmware-iso" "debian12" {
+  iso_url      = var.iso_url
+  iso_checksum = var.iso_checksum
+
+  guest_os_type = "debian12-64"
+  version       = 19
+  cpus          = 2
+  memory        = 1024
+  disk_size     = 4096
+  disk_type_id  = "0"
+  headless      = true
+
+  http_directory = "${local.shared}/http"
+  boot_wait      = "5s"
+  boot_command   = local.boot_command
+
+  ssh_username     = "vagrant"
+  ssh_password     = "vagrant"
+  ssh_timeout      = "20m"
+  shutdown_command = local.shutdown_command
+
+  output_directory = "${var.output_directory}/vmware"
+}
+
 build {
-  sources = ["source.qemu.debian12", "source.virtualbox-iso.debian12"]
+  sources = ["source.qemu.debian12", "source.virtualbox-iso.debian12", "source.vmware-iso.debian12"]
 
   provisioner "shell" {
     script = "${local.shared}/scripts/vagrant-keys.sh"

@@ -86,7 +86,7 @@ type FanOptions struct {
 	// first target. The copy is gone when Fan returns.
 	Scratch string
 	// Parallel is how many targets are written at once, and how many blocks of one are compressed at once. Default: one for
-	// each processor.
+	// each processor, and no more targets than bounds the memory of qemu-img's processes.
 	Parallel int
 	// Volatile leaves it to the caller to make the images durable, if they are to be.
 	Volatile bool
@@ -257,7 +257,8 @@ func (f *fan) all(ctx context.Context, done int) error {
 	return g.Wait()
 }
 
-func (f *fan) parallel() int { return cmp.Or(f.Parallel, runtime.GOMAXPROCS(0)) }
+// parallel is how many targets are written at once. A qemu-img takes 30 MB or so.
+func (f *fan) parallel() int { return cmp.Or(f.Parallel, min(runtime.GOMAXPROCS(0), 4)) }
 
 // target writes one target in a folder of its own, because a VMDK holds its name, and moves it to its place.
 func (f *fan) target(ctx context.Context, i int) error {

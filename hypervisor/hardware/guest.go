@@ -152,8 +152,8 @@ func find(match func(GuestOS) bool) (GuestOS, bool) {
 	return GuestOS{}, false
 }
 
-// GuestOfVirtualBox reads an id of VirtualBox. Of later versions' ids, such as Debian12_64 or Fedora_64's kin, the number is what it may
-// not know: it falls back to the system without it, then to Other.
+// GuestOfVirtualBox reads an id of VirtualBox. Later versions number their systems (Debian12_64, Ubuntu22_LTS_64): what is not in the table
+// is looked up without the number, and is Other if that is not there either.
 func GuestOfVirtualBox(id string) Guest {
 	for _, try := range []string{id, virtualBoxRelease.ReplaceAllString(id, "$1$2")} {
 		if o, ok := find(func(o GuestOS) bool { return strings.EqualFold(o.VirtualBox, try) }); ok {

@@ -89,7 +89,7 @@ const (
 	BusLogic    Bus = "buslogic"     // BT-958
 	PVSCSI      Bus = "pvscsi"       // VMware's
 	VirtioSCSI  Bus = "virtio-scsi"
-	NVMe        Bus = "nvme"
+	NVMe        Bus = "nvme"   // VirtualBox 7.2 imports it from an OVF, 6.1 does not
 	Floppy      Bus = "floppy" // Intel 82078
 )
 

@@ -80,20 +80,25 @@ func (ir *itemReader) medium(n *node, typ int) (hardware.Drive, error) {
 		d.Kind = hardware.FloppyDrive
 	}
 	resource := strings.TrimPrefix(strings.TrimSpace(n.content("HostResource")), "ovf:")
+	if rest, ok := strings.CutPrefix(resource, "//"); ok { // an older spelling, which VirtualBox takes
+		resource = "/" + rest
+	}
 	disk, isDisk := strings.CutPrefix(resource, "/disk/")
 	file, isFile := strings.CutPrefix(resource, "/file/")
+	entry, known := ir.disks[disk]
 	switch {
 	case resource == "" && d.Kind != hardware.Disk:
 		return d, nil
-	case isDisk:
-		entry, ok := ir.disks[disk]
-		if !ok {
-			return d, n.errorf("drive %s: its HostResource %q is no disk of DiskSection", n.instanceID(), resource)
-		}
+	case isDisk && known:
 		return entry.drive(d.Kind), nil
 	case isFile && d.Kind != hardware.Disk && ir.files[file].ID != "":
 		d.File, d.Size = ir.files[file].Name, ir.files[file].Size
 		return d, nil
+	case d.Kind != hardware.Disk: // VirtualBox takes such a drive for an empty one
+		ir.remark(n, "drive %s: the medium %q is not in the package", n.instanceID(), resource)
+		return d, nil
+	case isDisk:
+		return d, n.errorf("drive %s: its HostResource %q is no disk of DiskSection", n.instanceID(), resource)
 	}
 	return d, n.errorf("drive %s: its HostResource %q is not of the form ovf:/disk/vmdisk1", n.instanceID(), resource)
 }

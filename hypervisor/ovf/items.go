@@ -212,7 +212,7 @@ func (ir *itemReader) order(n *node) {
 var storageBuses = map[string]hardware.Bus{
 	"6:lsilogic": hardware.LsiLogic, "6:lsilogicsas": hardware.LsiLogicSAS, "6:buslogic": hardware.BusLogic,
 	"6:virtualscsi": hardware.PVSCSI, "6:": hardware.LsiLogic,
-	"20:ahci": hardware.SATA, "20:vmware.sata.ahci": hardware.SATA, "20:virtioscsi": hardware.VirtioSCSI,
+	"20:ahci": hardware.SATA, "20:vmware.sata.ahci": hardware.SATA, "20:virtioscsi": hardware.VirtioSCSI, "20:virtio-scsi": hardware.VirtioSCSI,
 	"20:nvme": hardware.NVMe, "20:vmware.nvme.controller": hardware.NVMe,
 }
 

@@ -2,7 +2,7 @@
 // of all of them (.ova).
 //
 // [Write] writes a machine as one of two products does, because no descriptor serves both: ESXi refuses VirtualBox's hardware
-// family, and VirtualBox VMware's SATA controller. [Read] takes descriptors of VirtualBox, VMware and ovftool, of OVF 0.9, 1.x and
+// family, and VirtualBox takes firmware, boot order and MAC addresses from settings of its own only. [Read] takes descriptors of VirtualBox, VMware and ovftool, of OVF 0.9, 1.x and
 // 2.0. It is strict: what a product would refuse to import, it refuses, and says which element and what to do.
 // Sources: DMTF DSP0243 1.1.0, schema DSP8023 1.1.1; VirtualBox src/VBox/Main/{xml/ovfreader.cpp,src-server/ApplianceImplExport.cpp}.
 package ovf

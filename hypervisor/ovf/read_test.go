@@ -162,6 +162,15 @@ func TestReadForgives(t *testing.T) {
 			change{"<Item ovf:required=\"false\">", "<Item ovf:required=\"false\"><rasd:InstanceID>90</rasd:InstanceID><rasd:ResourceType>99</rasd:ResourceType></Item><Item ovf:required=\"false\">"},
 			"ResourceType 99 is left out", func(m hardware.Machine) bool { return len(m.Disks()) == 2 },
 		},
+		"medium": {
+			change{"ovf:/file/file3", "ovf:/disk/iso7"}, `"/disk/iso7" is not in the package`,
+			func(m hardware.Machine) bool {
+				return m.Controllers[2].Drives[1] == hardware.Drive{Kind: hardware.CD, Port: 3}
+			},
+		},
+		"older spelling": {
+			change{"ovf:/disk/vmdisk2", "ovf://disk/vmdisk2"}, "", func(m hardware.Machine) bool { return len(m.Disks()) == 2 },
+		},
 		"section": {
 			change{"<NetworkSection>", `<x:MysterySection xmlns:x="urn:x" ovf:required="false"><Info/></x:MysterySection><NetworkSection>`},
 			"", func(m hardware.Machine) bool { return len(m.NICs) == 2 },
@@ -314,4 +323,18 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("it is read differently the second time: %v %s", err, cmp.Diff(d, again))
 		}
 	})
+}
+
+// TestGlance reads of a poor descriptor what there is.
+func TestGlance(t *testing.T) {
+	t.Parallel()
+	got, err := ovf.Glance(strings.NewReader(`<Envelope><References><File ovf:href="a%20b.vmdk"/><File href="../c"/></References><DiskSection>` +
+		`<Disk capacity="2" capacityAllocationUnits="GigaBytes"/><Disk capacity="x"/></DiskSection></Envelope>`))
+	want := ovf.Contents{Files: []ovf.File{{Name: "a b.vmdk", Href: "a%20b.vmdk"}, {Name: "../c", Href: "../c"}}, Capacities: []int64{2 << 30}}
+	if err != nil || !cmp.Equal(want, got) {
+		t.Errorf("%v (-want +got)\n%s", err, cmp.Diff(want, got))
+	}
+	if _, err := ovf.Glance(strings.NewReader("<Envelope>")); err == nil || !strings.Contains(err.Error(), "cannot be read") {
+		t.Errorf("got %v for half an element", err)
+	}
 }

@@ -181,3 +181,15 @@ func TestWriteRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestSettingsVersion: VirtualBox 6.1 does not open settings of a later version, so none is named that is not needed.
+func TestSettingsVersion(t *testing.T) {
+	t.Parallel()
+	for bus, want := range map[hardware.Bus]string{hardware.SATA: "1.16-linux", hardware.NVMe: "1.16-linux", hardware.VirtioSCSI: "1.18-linux"} {
+		m := golden().Clone()
+		m.Controllers[0].Bus = bus
+		if text := write(t, m, ovf.VirtualBox); !bytes.Contains(text, []byte(`version="`+want+`"`)) {
+			t.Errorf("a machine with %s has not settings of version %s:\n%s", bus, want, text)
+		}
+	}
+}

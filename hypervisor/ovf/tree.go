@@ -113,13 +113,13 @@ func isEnvelope(space string) bool {
 	return space == nsEnvelope09 || space == nsEnvelope1 || space == nsEnvelope2
 }
 
-// attr is an attribute of OVF's, with or without its namespace.
+// attr is an attribute of OVF's, with or without its namespace, or with a prefix that nobody declared.
 func (n *node) attr(name string) (string, bool) {
 	if n == nil {
 		return "", false
 	}
 	for _, a := range n.attrs {
-		if a.Name.Local == name && (a.Name.Space == "" || isEnvelope(a.Name.Space)) {
+		if a.Name.Local == name && (a.Name.Space == "" || a.Name.Space == "ovf" || isEnvelope(a.Name.Space)) {
 			return a.Value, true
 		}
 	}

@@ -33,7 +33,7 @@ func (m *Machine) Freezable(ctx context.Context) error {
 	if err := m.keepable(in); err != nil {
 		return err
 	}
-	return fmt.Errorf("memory of machine %q: %w: a saved state of VirtualBox fits only the machine that it was saved of", m.record.Name, hypervisor.ErrUnsupported)
+	return fmt.Errorf("%w: a saved state of VirtualBox fits only the machine that it was saved of", hypervisor.ErrUnsupported)
 }
 
 // keepable tells what is in the way of keeping the disks.

@@ -105,6 +105,9 @@ func (m *manager) once(ctx context.Context, progress func(int), args []string) (
 	}
 	cmd.WaitDelay = interruptDelay
 	detach(cmd)
+	// The kernel ties "when we are killed" to the thread that started the process, so keep it until the end.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	err = cmd.Run()
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)

@@ -106,16 +106,16 @@ func TestBadVDI(t *testing.T) {
 
 func TestSourceFiles(t *testing.T) {
 	t.Parallel()
-	ovf := func(refs string) *fstest.MapFile {
-		return &fstest.MapFile{Data: []byte(`<?xml version="1.0"?><Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"><References>` + refs + `</References></Envelope>`)}
+	text := recorded(t, "box.ovf")
+	ovf := func(href string) *fstest.MapFile {
+		return &fstest.MapFile{Data: []byte(strings.ReplaceAll(text, "box-disk001.vmdk", href))}
 	}
 	dir := fstest.MapFS{
-		"box.ovf": ovf(`<File ovf:id="f1" ovf:href="box-disk001.vmdk"/><File ovf:id="f2" ovf:href="b.iso"/>`), "box.mf": {}, "x.ova": {},
-		"up.ovf": ovf(`<File ovf:href="../etc/passwd"/>`), "abs.ovf": ovf(`<File ovf:href="/etc/passwd"/>`), "url.ovf": ovf(`<File ovf:href="http://h/x"/>`),
-		"bad.ovf": {Data: []byte("<Envelope")},
+		"box.ovf": ovf("box-disk001.vmdk"), "box.mf": {}, "x.ova": {}, "bare.OVF": ovf("d.vmdk"),
+		"up.ovf": ovf("../etc/passwd"), "abs.ovf": ovf("/etc/passwd"), "url.ovf": ovf("http://h/x"), "bad.ovf": {Data: []byte("<Envelope")},
 	}
 	for name, want := range map[string]string{
-		"box.ovf": "box.ovf box-disk001.vmdk b.iso box.mf", "x.ova": "x.ova", "up.ovf": "", "abs.ovf": "", "url.ovf": "", "bad.ovf": "", "none.ova": "",
+		"box.ovf": "box.ovf box-disk001.vmdk box.mf", "bare.OVF": "bare.OVF d.vmdk", "x.ova": "x.ova", "up.ovf": "", "abs.ovf": "", "url.ovf": "", "bad.ovf": "", "none.ova": "",
 	} {
 		got, err := SourceFiles(dir, name)
 		if strings.Join(got, " ") != want || (err == nil) != (want != "") {

@@ -2,11 +2,12 @@ package virtualbox
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io/fs"
 	"path"
 	"strings"
+
+	"github.com/boxkiln/boxkiln/hypervisor/ovf"
 )
 
 // SourceFiles lists the files of an exported machine: an OVA is one; an OVF names its disks, and a manifest may lie beside it,
@@ -19,23 +20,20 @@ func SourceFiles(dir fs.FS, name string) ([]string, error) {
 	if !strings.EqualFold(path.Ext(name), ".ovf") {
 		return files, nil
 	}
-	data, err := fs.ReadFile(dir, name)
+	f, err := dir.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	var envelope struct {
-		File []struct {
-			Href string `xml:"href,attr"`
-		} `xml:"References>File"`
-	}
-	if err := xml.Unmarshal(data, &envelope); err != nil {
+	defer f.Close()
+	descriptor, err := ovf.Read(f)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	for _, f := range envelope.File {
-		if !fs.ValidPath(f.Href) || path.Base(f.Href) != f.Href {
-			return nil, fmt.Errorf("%s names the file %q: only files beside it are taken", name, f.Href)
+	for _, file := range descriptor.Files {
+		if !fs.ValidPath(file.Name) || path.Base(file.Name) != file.Name {
+			return nil, fmt.Errorf("%s names the file %q: only files beside it are taken", name, file.Name)
 		}
-		files = append(files, f.Href)
+		files = append(files, file.Name)
 	}
 	manifest := strings.TrimSuffix(name, path.Ext(name)) + ".mf"
 	if _, err := fs.Stat(dir, manifest); err == nil {

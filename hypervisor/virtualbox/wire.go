@@ -114,7 +114,7 @@ func (m *Machine) checkForwards(ctx context.Context) error {
 	run := m.record.Settings.Run
 	for range forwardTries {
 		in, err := m.driver.vbox.info(ctx, m.uuid)
-		if err != nil || in.status() != hypervisor.Running {
+		if err != nil || in.state != "running" {
 			return err
 		}
 		idle, err := unbound(ctx, in)
@@ -126,14 +126,23 @@ func (m *Machine) checkForwards(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, err := m.driver.vbox.run(ctx, "controlvm", m.uuid, "natpf1", "delete", idle.name); err != nil {
-			return err
-		}
-		if _, err := m.driver.vbox.run(ctx, "controlvm", m.uuid, "natpf1", rule(idle.guestPort, run.Address, port)); err != nil {
+		if err := m.moveForward(ctx, *idle, port); err != nil {
+			if in, again := m.driver.vbox.info(ctx, m.uuid); again == nil && in.state != "running" {
+				return nil // the guest has ended meanwhile, and with it what listened
+			}
 			return err
 		}
 	}
 	return nil
+}
+
+// moveForward gives a rule of a running machine another port of this host.
+func (m *Machine) moveForward(ctx context.Context, f forward, port int) error {
+	if _, err := m.driver.vbox.run(ctx, "controlvm", m.uuid, "natpf1", "delete", f.name); err != nil {
+		return err
+	}
+	_, err := m.driver.vbox.run(ctx, "controlvm", m.uuid, "natpf1", rule(f.guestPort, m.record.Settings.Run.Address, port))
+	return err
 }
 
 // unbound returns one of our forwards whose port nobody listens on; nil if there is none.

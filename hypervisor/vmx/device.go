@@ -115,7 +115,7 @@ func (f *File) MAC(nic int) string {
 	return strings.ToLower(mac)
 }
 
-// uuid writes a UUID as VMware does: "56 4d 1a 2b 3c 4d 5e 6f-70 81 92 a3 b4 c5 d6 e7".
+// formatUUID writes a UUID as VMware does: "56 4d 1a 2b 3c 4d 5e 6f-70 81 92 a3 b4 c5 d6 e7".
 func formatUUID(uuid string) string {
 	digits := strings.ReplaceAll(uuid, "-", "")
 	var b strings.Builder

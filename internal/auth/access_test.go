@@ -133,7 +133,16 @@ func TestPasswordsInRequests(t *testing.T) {
 	if err != nil || first.Token == 0 || second.Token != first.Token || !second.PermitsIn("ops", Write) {
 		t.Errorf("%+v then %+v, %v", first, second, err)
 	}
-	must(t, tokens.SetPassword(t.Context(), "ada", "battery staple"))
+	if err := tokens.ChangePassword(t.Context(), "ada", "wrong", "battery staple"); !errors.Is(err, ErrRefused) {
+		t.Errorf("another password for a wrong one: %v", err)
+	}
+	for _, bad := range []string{"", "short"} {
+		var wrong *InvalidError
+		if err := tokens.ChangePassword(t.Context(), "ada", "correct horse", bad); !errors.As(err, &wrong) {
+			t.Errorf("%q for a password: %v", bad, err)
+		}
+	}
+	must(t, tokens.ChangePassword(t.Context(), "ADA", "correct horse", "battery staple"))
 	if _, err := tokens.Principal(t.Context(), first.Token); !errors.Is(err, ErrRefused) {
 		t.Errorf("what was signed for the old password still holds: %v", err)
 	}

@@ -90,6 +90,19 @@ func (t *Tokens) SetPassword(ctx context.Context, name, password string) error {
 	})
 }
 
+// ChangePassword is SetPassword for the user himself, who shows the present password. He cannot take it away. It returns
+// ErrRefused when it is another one.
+func (t *Tokens) ChangePassword(ctx context.Context, login, present, password string) error {
+	if password == "" {
+		return invalid("a password has %d to %d bytes, not 0", shortestPassword, longestPassword)
+	}
+	u, err := t.verify(ctx, login, present)
+	if err != nil {
+		return err
+	}
+	return t.SetPassword(ctx, u.name, password)
+}
+
 // RemoveUser removes a user and revokes his tokens; his boxes stay. It returns ErrNoUser.
 func (t *Tokens) RemoveUser(ctx context.Context, name string) error {
 	return t.change(ctx, "user.remove", name, "", func(tx *sql.Tx) error {
@@ -144,16 +157,18 @@ func userByName(ctx context.Context, q querier, name string) (userRow, error) {
 	return u, err
 }
 
-// bcrypt looks at the first 72 bytes only.
-const longestPassword = 72
+// How many bytes a password has. bcrypt looks at the first 72 only.
+const (
+	shortestPassword = 8
+	longestPassword  = 72
+)
 
 func hashPassword(password string) (string, error) {
 	if password == "" {
 		return "", nil
 	}
-	const shortest = 8
-	if n := len(password); n < shortest || n > longestPassword {
-		return "", invalid("a password has %d to %d bytes, not %d", shortest, longestPassword, n)
+	if n := len(password); n < shortestPassword || n > longestPassword {
+		return "", invalid("a password has %d to %d bytes, not %d", shortestPassword, longestPassword, n)
 	}
 	sum, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
 	return string(sum), err

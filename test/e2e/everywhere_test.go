@@ -47,7 +47,7 @@ func newSimulated(t *testing.T, profile string) simulated {
 		"VBOX_USER_HOME=" + filepath.Join(dir, "virtualbox"), "BOXKILN_SIM_VBOX_MACHINES=" + filepath.Join(dir, "VMs"), "BOXKILN_SIM_VBOX_PROFILE=" + profile,
 		"BOXKILN_SIM_VMWARE=" + vmware, "BOXKILN_VMWARE_ETC=" + filepath.Join(vmware, "etc-vmware"), "BOXKILN_VMWARE_STATE=" + filepath.Join(dir, "state"),
 	}}
-	launch(t, startup, s.env, "vmrun", "list").succeed() // makes its files
+	launch(t, startup, s.env, filepath.Join(bin, "vmrun"), "list").succeed() // makes its files
 	return s
 }
 
@@ -244,9 +244,10 @@ func (c *collection) vagrantBoots() {
 
 // packerStarts has Debian's Packer start a build from what was converted, and log in. within is a command to run it in.
 func (c *collection) packerStarts(builder, profile string, within []string) {
-	source := c.one(c.path("once"), "*", "*.ova")
+	// The demo guest has no use for guest additions, and the simulated host no image of them.
+	source, more := c.one(c.path("once"), "*", "*.ova"), `guest_additions_mode = "disable"`
 	if builder == "vmware-vmx" {
-		source = c.one(c.path("once"), "*", "*", "*.vmx")
+		source, more = c.one(c.path("once"), "*", "*", "*.vmx"), ""
 	}
 	s := newSimulated(c.t, profile)
 	template := c.write(builder+".pkr.hcl", []byte(fmt.Sprintf(`source "%[1]s" "converted" {
@@ -257,6 +258,7 @@ func (c *collection) packerStarts(builder, profile string, within []string) {
   ssh_timeout      = "10m"
   shutdown_command = "sudo poweroff"
   output_directory = "%[3]s"
+  %[4]s
 }
 
 build {
@@ -266,7 +268,7 @@ build {
     inline = ["echo on $(hostname): $(cat /etc/boxkiln-demo)"]
   }
 }
-`, builder, source, c.path("packer-"+builder))))
+`, builder, source, c.path("packer-"+builder), more)))
 	env := append(s.env, "CHECKPOINT_DISABLE=1", "PACKER_CACHE_DIR="+c.path("cache"), "HOME="+s.dir, "BOXKILN_SIM_VMWARE_PORTS=22")
 	words := append(within, "packer", "build", "-color=false", template)
 	if out := launch(c.t, longest, env, words[0], words[1:]...).succeed(); !strings.Contains(out, ": on debian12: provisioned by debian12 for qemu") {

@@ -56,6 +56,7 @@ func (o Options) WithDefaults(size int64) Options {
 type Descriptor struct {
 	CID, ParentCID uint32
 	CreateType     string // streamOptimized, monolithicSparse ...
+	Parent         string // the file of the disk under it, if ParentCID names one; relative to this one's or absolute
 	Extents        []Extent
 	DDB            map[string]string // the disk data base, without "ddb." before the keys
 }
@@ -198,6 +199,8 @@ func (d *Descriptor) line(line string) error {
 		d.ParentCID, err = parseCID(value)
 	case "createType":
 		d.CreateType = value
+	case "parentFileNameHint":
+		d.Parent = value
 	default:
 		if name, ok := strings.CutPrefix(key, "ddb."); ok {
 			d.DDB[name] = value
@@ -254,16 +257,9 @@ func Identify(path string, o Options) error {
 }
 
 func identify(f *os.File, o Options) error {
-	first := make([]byte, sectorSize)
-	if _, err := io.ReadFull(f, first); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("read %q: %w", f.Name(), err)
-	}
-	at, room := int64(0), int64(-1)
-	if h, err := parseHeader(first); err == nil {
-		if h.descriptorOffset == 0 || h.descriptorOffset > maxDescriptor || h.descriptorLength > maxDescriptor {
-			return invalid("descriptor of %d sectors at %d", h.descriptorLength, h.descriptorOffset)
-		}
-		at, room = int64(h.descriptorOffset)*sectorSize, int64(h.descriptorLength)*sectorSize
+	at, room, err := find(f)
+	if err != nil {
+		return fmt.Errorf("%q: %w", f.Name(), err)
 	}
 	old, err := io.ReadAll(io.NewSectionReader(f, at, maxDescriptor*sectorSize))
 	if err != nil {
@@ -276,15 +272,35 @@ func identify(f *os.File, o Options) error {
 	d.CID = o.CID
 	maps.Copy(d.DDB, o.identity())
 	text := d.Text()
-	if room < 0 {
-		if err := f.Truncate(0); err != nil {
-			return err
-		}
-	} else if int64(len(text)) > room {
-		return fmt.Errorf("%q: the descriptor has %d bytes, and room for %d", f.Name(), len(text), room)
+	if room == 0 {
+		err = f.Truncate(0)
+	} else if spare := room - int64(len(text)); spare < 0 {
+		err = fmt.Errorf("%q: its descriptor has %d bytes, and room for %d", f.Name(), len(text), room)
 	} else {
-		text = append(text, make([]byte, room-int64(len(text)))...)
+		text = append(text, make([]byte, spare)...)
+	}
+	if err != nil {
+		return err
 	}
 	_, err = f.WriteAt(text, at)
 	return err
+}
+
+// find tells where in a file its descriptor is and how many bytes are kept for it; 0 when the file is nothing else.
+func find(f *os.File) (at, room int64, err error) {
+	first := make([]byte, sectorSize)
+	if _, err := f.ReadAt(first, 0); err != nil && !errors.Is(err, io.EOF) {
+		return 0, 0, err
+	}
+	if string(first[:len(magic)]) != magic {
+		return 0, 0, nil
+	}
+	h, err := parseHeader(first)
+	if err != nil {
+		return 0, 0, err
+	}
+	if h.descriptorOffset == 0 || h.descriptorOffset > maxDescriptor || h.descriptorLength > maxDescriptor {
+		return 0, 0, invalid("descriptor of %d sectors at %d", h.descriptorLength, h.descriptorOffset)
+	}
+	return int64(h.descriptorOffset) * sectorSize, int64(h.descriptorLength) * sectorSize, nil
 }

@@ -499,3 +499,40 @@ func FuzzParseDescriptor(f *testing.F) {
 		}
 	})
 }
+
+// TestIdentify: of an image only the descriptor changes, and no byte where there is no room or no descriptor.
+func TestIdentify(t *testing.T) {
+	t.Parallel()
+	stream := streamOf(t, rawDisk(t, 1<<20, piece{0, text(10)}), StreamOptions{Size: 1 << 20})
+	beside := Descriptor{CreateType: "monolithicFlat", Extents: []Extent{{"RW", 5, "FLAT", "x-flat.vmdk", 0}}, DDB: map[string]string{"kept": "yes"}}.Text()
+	long := append(bytes.Clone(stream[:512]), beside...)
+	binary.LittleEndian.PutUint64(long[36:], 1) // room for 512 bytes
+	path := filepath.Join(t.TempDir(), "x.vmdk")
+	change := func(b []byte) ([]byte, error) {
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		failed := Identify(path, Options{CID: 7}.WithDefaults(1<<20))
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b, failed
+	}
+	got, err := change(stream)
+	if err != nil || len(got) != len(stream) || !bytes.Equal(got[21*512:], stream[21*512:]) || !bytes.Equal(got[:512], stream[:512]) {
+		t.Errorf("a stream: %v", err)
+	}
+	if _, r, err := content(got); err != nil || r.Descriptor().CID != 7 || r.Descriptor().CreateType != "streamOptimized" {
+		t.Errorf("a stream afterwards: %v", err)
+	}
+	got, err = change(beside)
+	if d, wrong := ParseDescriptor(got); err != nil || wrong != nil || d.CID != 7 || d.DDB["kept"] != "yes" || d.DDB["uuid.image"] == "" || d.CreateType != "monolithicFlat" {
+		t.Errorf("a text: %q, %v, %v", got, err, wrong)
+	}
+	for name, b := range map[string][]byte{"no room": long, "no descriptor": []byte("hello"), "nothing": nil} {
+		if got, err := change(b); err == nil || !bytes.Equal(got, b) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

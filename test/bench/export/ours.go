@@ -19,33 +19,34 @@ const (
 	packages = "libvirt,virtualbox,vmware_desktop,ova,vmx,qcow2,raw,vhd"
 )
 
-// ours makes all packages and returns how many seconds that took and the most memory of the processes, in bytes.
-func (b *bench) ours(ctx context.Context) (seconds float64, peak int64, err error) {
+// ours makes all packages and returns what that took and the most memory of the processes, in bytes.
+func (b *bench) ours(ctx context.Context) (took cost, peak int64, err error) {
 	dir := filepath.Join(b.work, oursDir)
 	if err := emptyDir(ctx, dir); err != nil {
-		return 0, 0, err
+		return cost{}, 0, err
 	}
 	log, err := os.Create(filepath.Join(b.work, "ours.log"))
 	if err != nil {
-		return 0, 0, err
+		return cost{}, 0, err
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, b.program, "convert", b.disk, "--package", packages, "--output", dir, "--name", "disk", "--guest-os", "debian/12")
 	cmd.Stdout, cmd.Stderr = log, log
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
-		return 0, 0, err
+		return cost{}, 0, err
 	}
 	most := make(chan int64)
 	ended := make(chan struct{})
 	go func() { most <- watchMemory(cmd.Process.Pid, ended) }()
 	err = cmd.Wait()
-	seconds = time.Since(began).Seconds()
+	took.wall = time.Since(began)
 	close(ended)
 	if peak = <-most; err != nil {
-		return 0, 0, fmt.Errorf("%w; see %s", err, log.Name())
+		return cost{}, 0, fmt.Errorf("%w; see %s", err, log.Name())
 	}
-	return seconds, peak, nil
+	took.processor = processorTime(cmd.ProcessState)
+	return took, peak, nil
 }
 
 // watchMemory looks every few milliseconds at what a process and its descendants have in memory, and returns the largest sum.
@@ -63,7 +64,8 @@ func watchMemory(pid int, ended <-chan struct{}) (most int64) {
 	}
 }
 
-// treeMemory is the resident memory of a process and its descendants in bytes. Those that end meanwhile count nothing.
+// treeMemory is the resident memory of a process and its descendants in bytes. Those that end meanwhile count nothing, and
+// neither does one that still is what its parent is: between fork and exec it shows its parent's memory a second time.
 func treeMemory(pid string) int64 {
 	statm, err := os.ReadFile(filepath.Join("/proc", pid, "statm"))
 	if err != nil {
@@ -75,14 +77,23 @@ func treeMemory(pid string) int64 {
 	}
 	pages, _ := strconv.ParseInt(fields[1], 10, 64)
 	sum := pages * int64(os.Getpagesize())
+	program := programOf(pid)
 	threads, _ := filepath.Glob(filepath.Join("/proc", pid, "task/*/children"))
 	for _, path := range threads {
 		children, _ := os.ReadFile(path)
 		for _, child := range strings.Fields(string(children)) {
-			sum += treeMemory(child)
+			if programOf(child) != program {
+				sum += treeMemory(child)
+			}
 		}
 	}
 	return sum
+}
+
+// programOf is empty for a process that ended.
+func programOf(pid string) string {
+	path, _ := os.Readlink(filepath.Join("/proc", pid, "exe"))
+	return path
 }
 
 // compare has qemu-img compare the disks of all packages with the source.

@@ -26,31 +26,38 @@ virtualbox box: tar -c metadata.json Vagrantfile box.ovf box-disk001.vmdk | gzip
 vmware box:     tar -c metadata.json Vagrantfile disk.vmx disk.vmdk | gzip >vmware_desktop.box
 `
 
-// peer runs the steps and returns how many seconds they took.
-func (b *bench) peer(ctx context.Context) (float64, error) {
+// cost is what a run took.
+type cost struct{ wall, processor time.Duration }
+
+// processorTime is that of a process which has ended and of those that it waited for.
+func processorTime(p *os.ProcessState) time.Duration { return p.UserTime() + p.SystemTime() }
+
+// peer runs the steps.
+func (b *bench) peer(ctx context.Context) (cost, error) {
 	dir := filepath.Join(b.work, peerDir)
 	if err := emptyDir(ctx, dir); err != nil {
-		return 0, err
+		return cost{}, err
 	}
 	for _, name := range []string{"metadata.json", "Vagrantfile", "box.ovf", "disk.vmx"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Repeat("# descriptor\n", 200)), 0o644); err != nil {
-			return 0, err
+			return cost{}, err
 		}
 	}
-	var total time.Duration
+	var total cost
 	for line := range strings.Lines(strings.TrimSpace(peerSteps)) {
 		name, command, _ := strings.Cut(line, ":")
 		cmd := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", command)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "disk="+b.disk)
 		began := time.Now()
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("%s: %w\n%s", name, err, out)
+			return cost{}, fmt.Errorf("%s: %w\n%s", name, err, out)
 		}
 		took := time.Since(began)
 		b.report.Figure("  "+name+", s", took.Seconds())
-		total += took
+		total.wall += took
+		total.processor += processorTime(cmd.ProcessState)
 	}
-	return total.Seconds(), nil
+	return total, nil
 }
 
 // emptyDir makes a new folder and waits until nothing is to be written to the disk any more.

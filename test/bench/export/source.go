@@ -113,7 +113,11 @@ func vocabulary(r *rand.Rand) []string {
 func writeText(data []byte, words []string, r *rand.Rand) {
 	frequent := rand.NewZipf(r, 1.2, 4, uint64(len(words)-1))
 	for i := 0; i < len(data); {
-		i += copy(data[i:], words[frequent.Uint64()])
+		n := frequent.Uint64()
+		if r.IntN(3) == 0 {
+			n = r.Uint64N(uint64(len(words)))
+		}
+		i += copy(data[i:], words[n])
 		if i < len(data) {
 			data[i] = "       \n"[r.IntN(8)]
 			i++

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,8 +15,11 @@ type Key struct {
 	Down bool
 }
 
-// KeyPause is how long [Guest.Keys] waits after every event, so that the queue of 16 bytes of a PS/2 keyboard never overflows.
+// KeyPause is how long [Guest.Keys] waits after every event, for the guest to do something about it.
 const KeyPause = 5 * time.Millisecond
+
+// keyPatience is how long a guest may leave a key in the keyboard's controller before it is taken for one that reads no keys.
+const keyPatience = 2 * time.Second
 
 // PowerButton presses it; what follows is up to the guest.
 func (g *Guest) PowerButton(ctx context.Context) error {
@@ -44,25 +48,62 @@ func (g *Guest) Screenshot(ctx context.Context, path string) error {
 	return g.run(ctx, "screendump", map[string]any{"filename": path, "format": "png"}, nil)
 }
 
-// Keys presses and releases keys. Those that are left when a key makes the machine end are dropped.
+// Keys presses and releases keys. A PS/2 keyboard remembers 16 bytes, which a guest may be long in reading where it shares its
+// processor: the next key waits until the last one was taken. Those that are left when a key makes the machine end are dropped.
 func (g *Guest) Keys(ctx context.Context, keys []Key) error {
-	for i, k := range keys {
+	reads, pressed := true, false
+	for _, k := range keys {
 		event := map[string]any{"type": "key", "data": map[string]any{
 			"down": k.Down, "key": map[string]any{"type": "number", "data": k.Code},
 		}}
-		if err := g.run(ctx, "input-send-event", map[string]any{"events": []any{event}}, nil); err != nil {
-			if i > 0 && ctx.Err() == nil && isEnding(err) {
-				return nil
-			}
-			return err
+		err := g.run(ctx, "input-send-event", map[string]any{"events": []any{event}}, nil)
+		if err == nil {
+			pressed = true
+			err = pause(ctx, KeyPause)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(KeyPause):
+		if err == nil && reads {
+			reads, err = g.keyTaken(ctx)
+		}
+		if err != nil && pressed && ctx.Err() == nil && isEnding(err) {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// keyTaken waits until the guest has read all keys: bit 0 of the keyboard controller's status (port 0x64 of the 8042) is clear
+// then. It is false for a guest that does not.
+func (g *Guest) keyTaken(ctx context.Context) (bool, error) {
+	for deadline := time.Now().Add(keyPatience); time.Now().Before(deadline); {
+		var answer string
+		if err := g.run(ctx, "human-monitor-command", map[string]any{"command-line": "i /b 0x64"}, &answer); err != nil {
+			return false, err
+		}
+		_, value, found := strings.Cut(answer, "= ")
+		status, err := strconv.ParseUint(strings.TrimSpace(value), 0, 8)
+		if !found || err != nil {
+			return false, fmt.Errorf("QEMU says %q about port 0x64", answer)
+		}
+		if status&1 == 0 {
+			return true, nil
+		}
+		if err := pause(ctx, pollEvery); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // isEnding tells if a command failed because the machine is about to be gone, or is.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -127,16 +128,14 @@ func press(codes ...int) []qemu.Key {
 
 const keyEsc = 1
 
+// many are more keys than a keyboard remembers.
+var many = slices.Repeat([]int{0x2e}, 60)
+
 // A life: started, typed at, looked at, paused, powered off by its guest; and its session lingers.
 func TestLife(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, qemu.IDE)
-	m.spec.Linger = time.Second
-	vanishes := filepath.Join(t.TempDir(), "x.lck")
-	if err := os.Mkdir(vanishes, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	m.spec.RemoveAtEnd = []string{vanishes}
+	m.spec.Linger = patience // a session that lingers long enough to be seen, whatever else runs here
 	m.want(t, qemu.Off)
 	m.start(t)
 	if s := m.want(t, qemu.Running); !s.Locked {
@@ -146,8 +145,10 @@ func TestLife(t *testing.T) {
 		t.Errorf("a second start: %v; want ErrLocked", err)
 	}
 	m.waitSerial(t, sector.Greeting)
-	m.with(t, func(ctx context.Context, g *qemu.Guest) error { return g.Keys(ctx, press(0x1e, 0x30, 0x80|0x48)) })
-	m.waitSerial(t, sector.Greeting+"abH")
+	m.with(t, func(ctx context.Context, g *qemu.Guest) error {
+		return g.Keys(ctx, append(press(0x1e, 0x30, 0x80|0x48), press(many...)...))
+	})
+	m.waitSerial(t, sector.Greeting+"abH"+strings.Repeat("c", len(many)))
 
 	shot := filepath.Join(t.TempDir(), "screen.png")
 	m.with(t, func(ctx context.Context, g *qemu.Guest) error { return g.Screenshot(ctx, shot) })
@@ -166,9 +167,30 @@ func TestLife(t *testing.T) {
 	if _, err := qemu.Connect(t.Context(), m.dir); !errors.Is(err, qemu.ErrNotRunning) {
 		t.Errorf("Connect: %v; want ErrNotRunning", err)
 	}
+	if err := qemu.EndSession(m.dir); err != nil {
+		t.Fatal(err)
+	}
 	wait(t, m.dir, qemu.WaitUnlocked)
-	if _, err := os.Stat(vanishes); !os.IsNotExist(err) {
-		t.Errorf("%s is still there: %v", vanishes, err)
+	m.want(t, qemu.Off)
+}
+
+// What is to vanish with a machine does, when its session is over.
+func TestRemoveAtEnd(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, qemu.IDE)
+	lock := filepath.Join(t.TempDir(), "x.lck")
+	if err := os.Mkdir(lock, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	m.spec.RemoveAtEnd = []string{lock}
+	m.start(t)
+	if _, err := os.Stat(lock); err != nil {
+		t.Error(err)
+	}
+	m.with(t, func(ctx context.Context, g *qemu.Guest) error { return g.Quit(ctx) })
+	wait(t, m.dir, qemu.WaitUnlocked)
+	if _, err := os.Stat(lock); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", lock, err)
 	}
 }
 

@@ -29,6 +29,7 @@ type record struct {
 	Since  time.Time
 	Reason string
 	PID    int // QEMU's
+	Holder int // the supervisor's
 }
 
 // Look tells how the machine of a directory is. It asks nobody: a status is a few milliseconds old.
@@ -77,6 +78,19 @@ func waitFor(ctx context.Context, dir string, done func(Status) bool) error {
 		case <-time.After(pollEvery):
 		}
 	}
+}
+
+// EndSession kills the supervisor of a directory, and its machine if that runs, for tests that do not want to wait.
+func EndSession(dir string) error {
+	locked, err := isLocked(dir)
+	if err != nil || !locked {
+		return err
+	}
+	r, err := readRecord(dir)
+	if err != nil {
+		return err
+	}
+	return syscall.Kill(r.Holder, syscall.SIGKILL)
 }
 
 // PID returns the process of QEMU, for tests that kill it; false while there is none.

@@ -183,7 +183,7 @@ func (v *supervisor) lastWords(err error) error {
 }
 
 func (v *supervisor) enter(s State, reason string) error {
-	v.now = record{State: s, Since: time.Now(), Reason: reason, PID: v.cmd.Process.Pid}
+	v.now = record{State: s, Since: time.Now(), Reason: reason, PID: v.cmd.Process.Pid, Holder: os.Getpid()}
 	return writeRecord(v.dir, v.now)
 }
 

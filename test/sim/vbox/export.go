@@ -106,11 +106,7 @@ func (o *exportOptions) set(g given) error {
 func (c *call) export(name string, o exportOptions) error {
 	d := &descriptor{c: c, o: o}
 	err := c.look(func(s *state) error {
-		m, err := s.find(name)
-		if err != nil {
-			return err
-		}
-		status, err := c.session(m)
+		m, status, err := c.findSession(s, name)
 		if err != nil {
 			return err
 		}
@@ -230,12 +226,17 @@ func copyFile(to, from string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.Create(to)
+	return newFile(to, in)
+}
+
+// newFile makes a file of what a reader gives; it must not be there.
+func newFile(path string, r io.Reader) error {
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	if _, err := io.Copy(out, in); err != nil {
+	if _, err := io.Copy(out, r); err != nil {
 		return err
 	}
 	return out.Close()

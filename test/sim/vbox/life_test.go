@@ -20,7 +20,7 @@ func TestLife(t *testing.T) {
 	for _, profile := range []string{"6.1", "7.0", "7.1", "7.2"} {
 		t.Run(profile, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, profile)
+			r := newRig(t, profile, "BOXKILN_SIM_LINGER=10m")
 			r.typewriter("tw")
 			if got, want := r.ok("startvm", "tw", "--type", "headless"), "Waiting for VM \"tw\" to power on...\nVM \"tw\" has been successfully started.\n"; got != want {
 				t.Errorf("startvm says %q; want %q", got, want)
@@ -42,6 +42,7 @@ func TestLife(t *testing.T) {
 			r.fails(exitFailure, "is already locked for a session (or being unlocked)", "modifyvm", "tw", "--memory", "65")
 			r.esc("tw")
 			r.fails(exitFailure, "Cannot unregister the machine 'tw' while it is locked", "unregistervm", "tw", "--delete")
+			r.endSessions()
 			r.waitUnlocked("tw")
 			r.ok("unregistervm", "tw", "--delete")
 			for _, left := range []string{"tw.vdi", "vms/tw"} {

@@ -46,10 +46,10 @@
 //   - savestate and discardstate: QEMU cannot save a machine with VDI disks, so the state of memory is lost: savestate fails.
 //   - Differencing images are whole copies: a snapshot costs a copy of the disks, and their sizes tell nothing. Only machines
 //     that are off can have their snapshot taken.
-//   - Secure Boot is reported, not enforced.
+//   - Secure Boot is reported, not enforced. Serial ports lead to files, or nowhere.
 //   - There are no guest additions: no guest properties by the guest, no run levels, no shared folders (they are remembered).
 //   - Line numbers in "Context:" lines, usage texts, log files, .vbox files (which hold little) and human-readable showvminfo.
-//   - Long operations (clone, import, export) do not lock their machine.
+//   - clonemedium, import and export do not lock what they read. Snapshots and clonevm keep every other command waiting.
 //   - What is not listed by "VBoxManage help" here does not exist.
 package main
 

@@ -65,6 +65,17 @@ func (r *rig) environ() []string {
 	}, r.env...)...)
 }
 
+// endSessions ends the machines of a test and their sessions, at once.
+func (r *rig) endSessions() {
+	r.t.Helper()
+	dirs, _ := filepath.Glob(r.path("home/machines/*"))
+	for _, dir := range dirs {
+		if err := qemu.EndSession(dir); err != nil {
+			r.t.Error(err)
+		}
+	}
+}
+
 // stop ends the machines that a test has left running.
 func (r *rig) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

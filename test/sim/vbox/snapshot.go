@@ -85,11 +85,7 @@ func (m *machine) disks() []*attachment {
 func (c *call) takeSnapshot(vm, name, description string) error {
 	shot := &snapshot{Name: name, UUID: newUUID(), Description: description, Taken: time.Now().UTC()}
 	err := c.change(func(s *state) error {
-		m, err := s.find(vm)
-		if err != nil {
-			return err
-		}
-		status, err := c.session(m)
+		m, status, err := c.findSession(s, vm)
 		if err != nil {
 			return err
 		}

@@ -111,7 +111,7 @@ func unpack(path, dir string) (string, error) {
 			}
 			descriptor = filepath.Join(dir, h.Name)
 		}
-		if err := unpackMember(filepath.Join(dir, h.Name), r); err != nil {
+		if err := newFile(filepath.Join(dir, h.Name), r); err != nil {
 			return "", badArchive(path, "%v", err)
 		}
 	}
@@ -119,18 +119,6 @@ func unpack(path, dir string) (string, error) {
 		return "", badArchive(path, "there is no OVF file in it")
 	}
 	return descriptor, nil
-}
-
-func unpackMember(path string, r io.Reader) error {
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	if _, err := io.Copy(out, r); err != nil {
-		return err
-	}
-	return out.Close()
 }
 
 var manifestLine = regexp.MustCompile(`^(SHA1|SHA256|SHA512)\s*\((.+)\)\s*=\s*([0-9a-fA-F]+)\s*$`)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -32,6 +33,8 @@ func startVM(c *call, args []string) error {
 	if len(rest) == 0 {
 		return badArgument("at least one VM name or uuid required")
 	}
+	// VirtualBox's service starts machines: once it was asked, an interrupt of this command does not stop it.
+	signal.Ignore(os.Interrupt)
 	for _, name := range rest {
 		if err := c.start(name, frontEnd); err != nil {
 			return err
@@ -44,11 +47,7 @@ func startVM(c *call, args []string) error {
 func (c *call) start(name, frontEnd string) error {
 	var started *machine
 	err := c.change(func(s *state) error {
-		m, err := s.find(name)
-		if err != nil {
-			return err
-		}
-		status, err := c.session(m)
+		m, status, err := c.findSession(s, name)
 		if err != nil {
 			return err
 		}

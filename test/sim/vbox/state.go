@@ -120,6 +120,16 @@ func (c *call) session(m *machine) (qemu.Status, error) {
 	return status, err
 }
 
+// findSession finds a machine and tells what it does.
+func (c *call) findSession(s *state, name string) (*machine, qemu.Status, error) {
+	m, err := s.find(name)
+	if err != nil {
+		return nil, qemu.Status{}, err
+	}
+	status, err := c.session(m)
+	return m, status, err
+}
+
 // vmState is a machine's state in VirtualBox's words, with the time since when.
 func (c *call) vmState(m *machine) (string, time.Time, error) {
 	status, err := c.session(m)

@@ -152,11 +152,7 @@ func storageAttach(c *call, args []string) error {
 
 // attach does what was asked, to a running machine if it is only about the medium of a drive.
 func (c *call) attach(s *state, vm string, req attachRequest) error {
-	m, err := s.find(vm)
-	if err != nil {
-		return err
-	}
-	status, err := c.session(m)
+	m, status, err := c.findSession(s, vm)
 	if err != nil {
 		return err
 	}

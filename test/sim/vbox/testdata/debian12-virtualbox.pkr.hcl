@@ -21,7 +21,7 @@ source "virtualbox-iso" "debian12" {
   headless             = true
 
   http_directory = "examples/debian12/http"
-  boot_wait      = "5s"
+  boot_wait      = "10s" # a busy host
   boot_command = [
     "install auto=true priority=critical ",
     "url=http://{{ .HTTPIP }}:{{ .HTTPPort }}/preseed.cfg ---<enter>",

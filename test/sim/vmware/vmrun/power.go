@@ -2,6 +2,7 @@ package vmrun
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,7 +59,7 @@ func stop(ctx context.Context, c *call) error {
 	if c.tools() != toolsRunning {
 		return fmt.Errorf("%w %s", power.ErrToolsDown, c.vmx)
 	}
-	if err := g.PowerButton(ctx); err != nil {
+	if err := errors.Join(g.PowerButton(ctx), g.Close()); err != nil { // others may have to stop it meanwhile
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
