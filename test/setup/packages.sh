@@ -12,7 +12,7 @@ iso="cpio debian-installer-12-netboot-amd64 dosfstools e2fsprogs
 	extlinux fdisk grub-common grub-efi-amd64-bin isolinux kmod
 	libarchive-tools mmdebstrap mtools syslinux-common uidmap xorriso zstd"
 demo="$build $iso curl jq libvirt-clients libvirt-daemon-system ovmf qemu-system-x86 qemu-utils tini"
-test="$demo bzip2 chromium dnsmasq-base genisoimage iproute2 ipxe libarchive-tools libxml2-utils lz4 minisign nginx-light openssh-client
+test="$demo awscli bzip2 chromium dnsmasq-base genisoimage iproute2 ipxe libarchive-tools libxml2-utils lz4 minisign nginx-light openssh-client
 	packer python3 rpm ruby swtpm swtpm-tools vagrant vagrant-libvirt virt-v2v xz-utils"
 axe="npm" # only for test/setup/axe.sh, which asks for it where there is no other npm
 
