@@ -222,18 +222,27 @@ func (j *job) native(p hypervisor.Package) bool {
 
 // scratchDir makes a directory that goes with the job.
 func (j *job) scratchDir(name string) (string, error) {
-	if j.work == "" {
-		if j.Scratch == "" {
-			return "", errors.New("disks must be converted, but there is no directory for that")
-		}
-		dir, err := os.MkdirTemp(j.Scratch, "pack-*")
-		if err != nil {
-			return "", err
-		}
-		j.work = dir
+	work, err := j.workDir()
+	if err != nil {
+		return "", err
 	}
-	dir := filepath.Join(j.work, name)
+	dir := filepath.Join(work, name)
 	return dir, os.MkdirAll(dir, 0o755)
+}
+
+// workDir is the job's part of the scratch directory, which packages that are made side by side share.
+func (j *job) workDir() (string, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.work != "" {
+		return j.work, nil
+	}
+	if j.Scratch == "" {
+		return "", errors.New("disks must be converted, but there is no directory for that")
+	}
+	dir, err := os.MkdirTemp(j.Scratch, "pack-*")
+	j.work = dir
+	return dir, err
 }
 
 // scratchFile writes a small file into the scratch directory.

@@ -94,8 +94,11 @@ var imageForms = map[hypervisor.Package]disk.Form{
 
 // convert writes all disks in one form and returns them; with no form those that were exported.
 func (j *job) convert(ctx context.Context, form disk.Form) ([]image, error) {
+	if err := j.sizes(ctx); err != nil {
+		return nil, err
+	}
 	if form == "" {
-		return j.exported.disks, j.sizes(ctx)
+		return j.exported.disks, nil
 	}
 	var disks []image
 	err := j.fan(ctx, []disk.Form{form}, func(_ context.Context, _ disk.Form, made []image) error { disks = made; return nil })
@@ -103,11 +106,8 @@ func (j *job) convert(ctx context.Context, form disk.Form) ([]image, error) {
 }
 
 // fan converts all disks into all forms. ready is called for each form when its last disk is whole, while others are still
-// being written.
+// being written. The sizes of the disks must be known.
 func (j *job) fan(ctx context.Context, forms []disk.Form, ready func(ctx context.Context, form disk.Form, disks []image) error) error {
-	if err := j.sizes(ctx); err != nil {
-		return err
-	}
 	made := make(map[disk.Form][]image, len(forms))
 	for _, f := range forms {
 		made[f] = make([]image, len(j.exported.disks))

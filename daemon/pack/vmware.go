@@ -2,7 +2,9 @@ package pack
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,7 +78,11 @@ func (j *job) vmx(_ context.Context, disks []image) ([]hypervisor.File, error) {
 // vmxDir makes the folder of the machine.
 func (j *job) vmxDir() (string, error) {
 	dir := j.own(filepath.Join(j.dir, j.Name+"-vmx"))
-	return dir, os.MkdirAll(dir, 0o755)
+	// Not with its parents: a folder for results that is gone is nobody's to make again.
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return dir, nil
 }
 
 // runnable tells whether the exported files are a machine of VMware's whose disks it can run from as they are.
