@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -73,26 +74,25 @@ func failJSON(w http.ResponseWriter, err error) {
 	if !errors.As(err, &e) {
 		e = &Error{Status: http.StatusInternalServerError, Code: "InternalServerException", Message: err.Error()}
 	}
-	kind, reason, _ := cutCode(e.Code)
+	kind, reason := exception(e.Code)
 	w.Header().Set("x-amzn-ErrorType", kind)
 	w.Header().Set("x-amzn-RequestId", uuid.NewString())
 	writeJSON(w, e.Status, map[string]string{"Message": e.Message, "Reason": reason})
 }
 
+// ebsKinds are the exceptions of EBS direct for the codes of EC2 that faults name.
 var ebsKinds = map[string]string{"RequestLimitExceeded": "RequestThrottledException", "Throttling": "RequestThrottledException", "UnauthorizedOperation": "AccessDeniedException",
 	"InternalError": "InternalServerException", "Unavailable": "InternalServerException"}
 
-// cutCode is the exception of EBS direct for an error.
-func cutCode(code string) (kind, reason string, found bool) {
-	for i := range code {
-		if code[i] == ':' {
-			return code[:i], code[i+1:], true
-		}
+// exception is that of EBS direct for the code of an error, with its reason.
+func exception(code string) (kind, reason string) {
+	if kind, reason, ok := strings.Cut(code, ":"); ok {
+		return kind, reason
 	}
-	if k, ok := ebsKinds[code]; ok {
-		return k, code, true
+	if kind, ok := ebsKinds[code]; ok {
+		return kind, code
 	}
-	return code, "", false
+	return code, ""
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -101,7 +101,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // whoever went away needs no answer
 }
 
-// direct calls count and fail as those of the Query protocol do; c.mu is held.
+// begin counts a call, which fails as those of the Query protocol do; c.mu is held.
 func (c *Cloud) begin(name string, s scope) (*region, error) {
 	c.calls[name]++
 	if !slices.Contains(known, s.region) {

@@ -149,7 +149,7 @@ func createSnapshot(c *call) (any, error) {
 	}{s.id, v.id, snapPending, s.size, s.tags.items()}, nil
 }
 
-// sourceSnapshot is the one that a call of another region copies.
+// sourceRegion is the one that a call copies something from.
 func (c *call) sourceRegion() (*region, error) {
 	name, err := c.must("SourceRegion")
 	if err != nil {
