@@ -50,7 +50,7 @@ func TestPacker(t *testing.T) {
 	if !strings.Contains(string(out), "--> amazon-ebs: AMIs were created:") {
 		t.Errorf("Packer says\n%s", out)
 	}
-	if n := a.cloud.Count(); n["images"] != 2 || n["snapshots"] != 2 || len(n) != 2 {
+	if n := a.cloud.Count(); n["images"] != 1 || n["snapshots"] != 1 || len(n) != 2 {
 		t.Errorf("there are %v", n)
 	}
 	calls := a.cloud.Calls()
