@@ -115,7 +115,7 @@ func failJSON(w http.ResponseWriter, err error) {
 
 // ebsKinds are the exceptions of EBS direct for the codes of EC2 that faults name.
 var ebsKinds = map[string]string{
-	"RequestLimitExceeded": "RequestThrottledException", "Throttling": "RequestThrottledException", "UnauthorizedOperation": "AccessDeniedException",
+	"RequestLimitExceeded": "RequestThrottledException", "Throttling": "RequestThrottledException", "AccessDenied": "AccessDeniedException",
 	"AuthFailure": "AccessDeniedException", "RequestExpired": "ExpiredTokenException", "ExpiredToken": "ExpiredTokenException",
 	"InternalError": "InternalServerException", "Unavailable": "InternalServerException",
 }
