@@ -81,7 +81,7 @@ func (r *rig) users(im ami.Image) []string {
 // snapshotUsers are those with whom a snapshot is shared. Nothing of ours asks for them, so this is another client.
 func (r *rig) snapshotUsers(region, id string) []string {
 	r.Helper()
-	c := ec2.New(ec2.Options{Region: region, BaseEndpoint: &r.url, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", "")})
+	c := ec2.New(ec2.Options{Region: region, BaseEndpoint: &r.server.URL, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", "")})
 	out, err := c.DescribeSnapshotAttribute(r.Context(), &ec2.DescribeSnapshotAttributeInput{SnapshotId: &id, Attribute: types.SnapshotAttributeNameCreateVolumePermission})
 	if err != nil {
 		r.Fatal(err)

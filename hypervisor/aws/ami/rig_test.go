@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,8 +31,7 @@ const home = "us-east-1"
 type rig struct {
 	*testing.T
 	cloud    *cloud.Cloud
-	gate     *gate
-	url      string
+	server   *httptest.Server
 	maker    *ami.Maker
 	instance string
 	before   map[string]int // objects that are none of the maker's
@@ -57,21 +57,33 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{to: c}
-	s := httptest.NewServer(g)
-	t.Cleanup(s.Close)
-	acc, err := account.Open(t.Context(), account.Access{
-		Region: home, Endpoint: s.URL, Keys: account.NewKeys("key", "secret", "", ""), SkipMetadata: true,
-		MaxPause: time.Millisecond, Polling: account.Polling{Delay: time.Millisecond},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{T: t, cloud: c, gate: g, url: s.URL}
-	r.maker = &ami.Maker{In: acc.In, Home: home, Owner: hypervisor.Tag{Install: "i", Build: "b", Attempt: 1}, Tell: r.hear}
+	r := &rig{T: t, cloud: c}
+	r.connect()
+	t.Cleanup(func() { r.server.Close() })
 	r.run(source)
 	r.before = c.Count()
 	return r
+}
+
+// connect makes a maker that knows nothing of what was before, but whose it was.
+func (r *rig) connect() {
+	r.Helper()
+	r.server = httptest.NewServer(r.cloud)
+	acc, err := account.Open(r.Context(), account.Access{
+		Region: home, Endpoint: r.server.URL, Keys: account.NewKeys("key", "secret", "", ""), SkipMetadata: true,
+		MaxPause: time.Millisecond, Polling: account.Polling{Delay: time.Millisecond},
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.maker = &ami.Maker{In: acc.In, Home: home, Owner: hypervisor.Tag{Install: "i", Build: "b", Attempt: 1}, Tell: r.hear}
+}
+
+// restart is what happens after a crash: what was on its way has arrived, and nobody heard of it.
+func (r *rig) restart() {
+	r.Helper()
+	r.server.Close() // waits for calls that have arrived
+	r.connect()
 }
 
 // run starts the instance.
@@ -181,42 +193,17 @@ func (r *rig) left(more map[string]int) {
 	}
 }
 
-// gate lets requests through to a cloud. The answer of one of them is lost on its way.
-type gate struct {
-	to http.Handler
-
-	mu     sync.Mutex
-	seen   int
-	lose   int    // which one: 0 for none
-	onLoss func() // may be nil
-}
-
-func (g *gate) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	g.mu.Lock()
-	g.seen++
-	lost, onLoss := g.seen == g.lose, g.onLoss
-	g.mu.Unlock()
-	if !lost {
-		g.to.ServeHTTP(w, req)
-		return
-	}
-	g.to.ServeHTTP(httptest.NewRecorder(), req)
-	if onLoss != nil {
-		onLoss()
-	}
-	panic(http.ErrAbortHandler) // net/http's way to close a connection without an answer
-}
-
-// losing has the answer of the n-th request from now on lost, and onLoss called then.
-func (g *gate) losing(n int, onLoss func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.seen, g.lose, g.onLoss = 0, n, onLoss
-}
-
-// lost tells whether an answer was lost.
-func (g *gate) lost() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.lose > 0 && g.seen >= g.lose
+// losing has the answer of the n-th call from now on lost: it has its effect, then the connection breaks, and onLoss is called. The
+// result tells whether it came to that.
+func (r *rig) losing(n int64, onLoss func()) (lost *atomic.Bool) {
+	var seen atomic.Int64
+	lost = &atomic.Bool{}
+	r.cloud.AfterCalls(func(cloud.Request) {
+		if seen.Add(1) == n {
+			lost.Store(true)
+			onLoss()
+			panic(http.ErrAbortHandler) // net/http's way to close a connection without an answer
+		}
+	})
+	return lost
 }
