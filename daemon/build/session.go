@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -44,6 +45,7 @@ type Session struct {
 	IDs       []hypervisor.RemoteID // post-process, package: everything in a cloud that stays
 	Box       *hypervisor.File      // post-process: the box to publish, if a post-processor made one
 	BaseBox   string                // fetch-media: the box whose disk is the medium, as a box:// URL with its version; empty for none
+	Images    []Image               // post-process, package: what was made in clouds out of the machine's disks
 	Boxes     []hypervisor.File     // package: the boxes to publish, besides the one that a post-processor made
 	Packaging Packaging             // check-guest: what the guest said; package: what follows for the packages
 	Packages  []byte                // record-packages: what is installed, as CycloneDX; nil if that is not known
@@ -56,6 +58,15 @@ type Session struct {
 	expectOff bool
 	touched   string // what Touched tells
 	closers   []io.Closer
+	handover  []Resource // what HandOver was told
+}
+
+// Image is an image in a cloud that was made out of the machine's disks.
+type Image struct {
+	// By is what made it: the post-processor's type, or empty for the package.
+	By      string             `json:"by,omitempty"`
+	Package hypervisor.Package `json:"package,omitempty"`
+	hypervisor.Artifact
 }
 
 // Packaging is what is known of a guest that is made into packages for other hypervisors.
@@ -139,6 +150,21 @@ func (s *Session) CloseAtEnd(c io.Closer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closers = append(s.closers, c)
+}
+
+// HandOver says that a thing of the ledger becomes the user's when the build succeeds, such as an image in a cloud: until then it
+// is removed with the rest, however the build ends.
+func (s *Session) HandOver(row Resource) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handover = append(s.handover, row)
+}
+
+// HandedOver lists what HandOver was told, for the last step of the build, which releases it.
+func (s *Session) HandedOver() []Resource {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.handover)
 }
 
 func (s *Session) closeAll() error {

@@ -47,6 +47,8 @@ func rules() []Rule {
 		{[]string{"hypervisor/disk"}, []string{inside, machine, "hypervisor/disk/vmdk"}, "disks know the formats that they write themselves"},
 		{formats(), []string{inside, machine}, "a format knows the port at most"},
 		{[]string{"hypervisor/hypervisortest"}, []string{inside, machine}, "the suite knows no driver"},
+		{[]string{"hypervisor/aws/account"}, []string{inside, machine}, "the connection to an account knows the port's tags, and no machine"},
+		{[]string{"hypervisor/aws", "hypervisor/aws/..."}, list([]string{inside, machine, "hypervisor/aws/..."}, formats()), "what is made in AWS is made through one connection"},
 		{[]string{"hypervisor/..."}, list([]string{inside, machine}, formats()), "drivers never import each other"},
 		{[]string{"provisioners/..."}, []string{inside, guests}, "provisioners and guests know their port only"},
 		{[]string{"boxregistry/blob/..."}, []string{inside, bytes}, "stores of bytes know their port only"},
@@ -104,7 +106,7 @@ func reserved() []Reserved {
 		{"github.com/mattn/go-sqlite3", []string{"internal/sqlitedb"}},
 		{"github.com/spf13/cobra", []string{"cmd/..."}},
 		{"github.com/hashicorp/hcl", []string{"template/...", "internal/schema"}},
-		{"github.com/aws/aws-sdk-go-v2", []string{"boxregistry/blob/s3/..."}},
+		{"github.com/aws/aws-sdk-go-v2", []string{"boxregistry/blob/s3/...", "hypervisor/aws/..."}},
 		{"testing", []string{"internal/...", "hypervisor/hypervisortest", "provisioners/guesttest", "boxregistry/blob/blobtest", "boxregistry/blob/s3/s3test", "daemon/queue/queuetest"}},
 	}
 }
