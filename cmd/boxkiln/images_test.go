@@ -151,6 +151,18 @@ func TestImagesPublished(t *testing.T) {
 	}
 }
 
+// TestVagrantAddsImages: the real client takes the box of a build in a cloud, and unpacks which image is in which region.
+func TestVagrantAddsImages(t *testing.T) {
+	t.Parallel()
+	requireTool(t, "vagrant")
+	b := newBench(t)
+	b.run("build", "--box=acme/cloud", "--box-version=1.0", b.inCloud("")).wants(t, exitOK, "Published and released")
+	d := b.serve()
+	if got, want := boxfile.Images(d.vagrantAdd("acme/cloud", boxfile.AWS, "1.0")), imagesOf(b.host.Images()); !slices.Equal(got, want) {
+		t.Errorf("installed %v, want %v", got, want)
+	}
+}
+
 // TestImagesAreNoFiles: what is about files says that there are none, and what to do.
 func TestImagesAreNoFiles(t *testing.T) {
 	t.Parallel()
