@@ -62,10 +62,12 @@ func TestEverywhere(t *testing.T) {
 	k.part("built once", func() { box = k.builtOnce() })
 	c := k.newCollection(s, box)
 	k.part("the same disk in all of them", c.compare)
-	k.part("VirtualBox boots the box", c.vagrantBoots)
-	k.part("Packer starts from the appliance", func() { c.packerStarts("virtualbox-ovf", "6.1", nil) })
-	k.part("Packer starts from the VMX", func() {
-		c.packerStarts("vmware-vmx", "7.0", []string{absolute(t, filepath.Join(root, "test/sim/vmware/host.sh"))})
+	t.Run("their users", func(t *testing.T) { // side by side, each on a host of its own
+		c.user(t, "Vagrant boots the box under VirtualBox", (*collection).vagrantBoots)
+		c.user(t, "Packer starts from the appliance", func(c *collection) { c.packerStarts("virtualbox-ovf", "6.1", nil) })
+		c.user(t, "Packer starts from the VMX", func(c *collection) {
+			c.packerStarts("vmware-vmx", "7.0", []string{absolute(t, filepath.Join(root, "test/sim/vmware/host.sh"))})
+		})
 	})
 	k.leftovers()
 	for _, p := range processes(t, s.dir) {
@@ -131,6 +133,17 @@ func (k *kiln) newCollection(s simulated, box string) *collection {
 		c.boxes[provider] = found[0]
 	}
 	return c
+}
+
+// user runs a subtest over the collection beside others.
+func (c *collection) user(t *testing.T, name string, fn func(*collection)) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		own := *c
+		own.kiln = c.in(t)
+		fn(&own)
+		progress(t, "%s", name)
+	})
 }
 
 // vagrant runs Debian's client on the simulated host.
