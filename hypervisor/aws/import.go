@@ -19,13 +19,7 @@ import (
 	"github.com/boxkiln/boxkiln/hypervisor/aws/s3import"
 )
 
-// Importer makes AMIs of disks that were built elsewhere. It is the part of the driver that needs no instance: the zero value works.
-type Importer struct {
-	// Tune changes how an account is asked, such as how patiently; for tests. It may be nil.
-	Tune func(*account.Access)
-}
-
-var _ hypervisor.Importer = Importer{}
+var _ hypervisor.Importer = (*Driver)(nil)
 
 // importing is one import.
 type importing struct {
@@ -37,8 +31,8 @@ type importing struct {
 }
 
 // Import implements hypervisor.Importer.
-func (p Importer) Import(ctx context.Context, r hypervisor.ImportRequest) (hypervisor.Artifact, error) {
-	im, err := p.open(ctx, r)
+func (d *Driver) Import(ctx context.Context, r hypervisor.ImportRequest) (hypervisor.Artifact, error) {
+	im, err := d.openImport(ctx, r)
 	if err != nil {
 		return hypervisor.Artifact{}, err
 	}
@@ -57,6 +51,9 @@ func (p Importer) Import(ctx context.Context, r hypervisor.ImportRequest) (hyper
 		make = im.classic
 	}
 	images, err := make(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return hypervisor.Artifact{}, err
 	}
@@ -70,18 +67,15 @@ func (p Importer) Import(ctx context.Context, r hypervisor.ImportRequest) (hyper
 	return a, im.forget()
 }
 
-// open reads the arguments and finds the account.
-func (p Importer) open(ctx context.Context, r hypervisor.ImportRequest) (*importing, error) {
+// openImport reads the arguments and finds the account.
+func (d *Driver) openImport(ctx context.Context, r hypervisor.ImportRequest) (*importing, error) {
 	args, err := ParseImport(r.Args)
 	if err != nil {
 		return nil, err
 	}
-	access, err := accessOf(args.AccessArgs, args.ClientArgs)
-	if err != nil {
-		return nil, err
-	}
-	if p.Tune != nil {
-		p.Tune(&access)
+	access := accessOf(args.AccessArgs, args.ClientArgs)
+	if access.IsZero() {
+		access = d.access
 	}
 	a, err := account.Open(ctx, access)
 	if err != nil {
@@ -274,8 +268,8 @@ func (im *importing) register(ctx context.Context, id string, h ami.Hardware) ([
 }
 
 // RemoveImport implements hypervisor.Importer.
-func (p Importer) RemoveImport(ctx context.Context, h hypervisor.ImportHandle) error {
-	im, err := p.open(ctx, hypervisor.ImportRequest{ImportHandle: h})
+func (d *Driver) RemoveImport(ctx context.Context, h hypervisor.ImportHandle) error {
+	im, err := d.openImport(ctx, hypervisor.ImportRequest{ImportHandle: h})
 	if err != nil {
 		return err
 	}
@@ -303,6 +297,3 @@ func cleanName(title string) string {
 	}
 	return name
 }
-
-// Name is the name of the driver.
-const Name = "aws"

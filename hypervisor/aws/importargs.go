@@ -86,11 +86,13 @@ func ParseImport(args json.RawMessage) (ImportArgs, error) {
 }
 
 func (a ImportArgs) check() error {
-	access, err := accessOf(a.AccessArgs, a.ClientArgs)
-	errs := []error{err, access.Check(),
+	errs := []error{accessOf(a.AccessArgs, a.ClientArgs).Check(),
 		oneOf("boot_mode", a.BootMode, "legacy-bios", "uefi", "uefi-preferred"), oneOf("architecture", a.Architecture, "x86_64", "arm64", "i386"),
 		oneOf("platform", strings.ToLower(a.Platform), "linux", "windows"), oneOf("license_type", a.License, "AWS", "BYOL"),
 		oneOf("tpm_support", a.TPM, "v2.0"), a.bucketProblems()}
+	if a.VaultEngine != nil {
+		errs = append(errs, errors.New("vault_aws_engine: Boxkiln asks no Vault; write its credentials to the environment or a profile before the build"))
+	}
 	if a.KMSKey != "" && !a.Encrypt {
 		errs = append(errs, errors.New("ami_kms_key is used to encrypt: set ami_encrypt = true with it"))
 	}
@@ -199,11 +201,13 @@ func (a ImportArgs) hardware(r hypervisor.ImportRequest) (ami.Hardware, error) {
 }
 
 // accessOf is the access that a template's arguments describe.
-func accessOf(a AccessArgs, c ClientArgs) (account.Access, error) {
+func accessOf(a AccessArgs, c ClientArgs) account.Access {
 	access := account.Access{
 		Region: a.Region, Profile: a.Profile, CredentialsFile: a.CredentialsFile, Endpoint: c.Endpoint, InsecureTLS: c.InsecureTLS,
-		SkipMetadata: c.SkipMetadataCheck, SkipCheck: c.SkipCredentialCheck, Tries: c.MaxRetries,
-		Keys: account.NewKeys(a.AccessKey, a.SecretKey, a.Token, a.MFACode),
+		SkipMetadata: c.SkipMetadataCheck, SkipCheck: c.SkipCredentialCheck, Keys: account.NewKeys(a.AccessKey, a.SecretKey, a.Token, a.MFACode),
+	}
+	if c.MaxRetries > 0 {
+		access.Tries = c.MaxRetries + 1
 	}
 	if p := c.Polling; p != nil {
 		access.Polling = account.Polling{Delay: time.Duration(p.DelaySeconds) * time.Second, Attempts: p.MaxAttempts}
@@ -212,10 +216,20 @@ func accessOf(a AccessArgs, c ClientArgs) (account.Access, error) {
 		access.Role = &account.Role{ARN: r.RoleARN, Duration: time.Duration(r.DurationSeconds) * time.Second, ExternalID: r.ExternalID, Policy: r.Policy,
 			PolicyARNs: r.PolicyARNs, SessionName: r.SessionName, Tags: r.Tags, Transitive: r.TransitiveTagKeys}
 	}
-	if a.VaultEngine != nil {
-		return access, errors.New("vault_aws_engine: Boxkiln asks no Vault; write its credentials to the environment or a profile before the build")
+	return access
+}
+
+// ImportTouchesHost says what an import does on the daemon's host beyond reading the artifact: whoever may only submit builds must not
+// spend the money of the daemon's owner.
+func ImportTouchesHost(args json.RawMessage) string {
+	a, err := ParseImport(args)
+	switch {
+	case err != nil:
+		return err.Error()
+	case a.AccessKey == "":
+		return "an AMI without access_key uses the AWS credentials of the daemon's host"
 	}
-	return access, nil
+	return ""
 }
 
 // ImportSchema describes the post-processor amazon-import.
