@@ -58,7 +58,7 @@ func service(t *testing.T, steps ...build.Step) *Builds {
 		steps: func(*build.Plan) ([]build.Step, error) { return steps, nil },
 		log:   slog.New(slog.DiscardHandler), now: time.Now, live: map[build.ID]*live{}, resuming: map[build.ID]bool{},
 	}
-	b.engine = &build.Engine{Reapers: reapers(b.drivers, data, nil), Now: time.Now}
+	b.engine = &build.Engine{Reapers: reapers(b.drivers, data, nil, sealedIn(data, v)), Now: time.Now}
 	b.withBudget(1 << 20)
 	return b
 }

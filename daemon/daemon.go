@@ -220,7 +220,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) 
 		store: st, book: &eventlog.Book{}, inputs: inputs.Store{Dir: data.Inputs()}, vault: vault, layout: data,
 		drivers: d.drivers, parts: d.cfg.Parts, steps: set.List, gate: door, install: install, log: d.cfg.Log, now: d.cfg.Now, live: map[build.ID]*live{}, resuming: map[build.ID]bool{},
 		engine: &build.Engine{
-			Reapers: reapers(d.drivers, data, d.kept), Now: d.cfg.Now, Diagnose: set.Diagnose, ErrorCleanup: set.ErrorCleanup,
+			Reapers: reapers(d.drivers, data, d.kept, sealedIn(data, vault)), Now: d.cfg.Now, Diagnose: set.Diagnose, ErrorCleanup: set.ErrorCleanup,
 			Abandoned: d.pin,
 			StepChanged: func(ctx context.Context, s *build.Session, step string, phase build.StepPhase, took time.Duration) {
 				d.builds.lookAt(s)

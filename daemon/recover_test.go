@@ -33,6 +33,16 @@ func (r *rack) Open(_ context.Context, h hypervisor.Handle) (hypervisor.Machine,
 	return racked{rack: r, name: h.Name}, nil
 }
 
+// RemoveImport stands for a cloud that asks who asks.
+func (r *rack) RemoveImport(_ context.Context, h hypervisor.ImportHandle) error {
+	r.destroyed = append(r.destroyed, h.Name+string(h.Args))
+	return nil
+}
+
+func (r *rack) Import(context.Context, hypervisor.ImportRequest) (hypervisor.Artifact, error) {
+	return hypervisor.Artifact{}, hypervisor.ErrUnsupported
+}
+
 type racked struct {
 	hypervisor.Machine
 	rack *rack
@@ -69,6 +79,23 @@ func machineRow(t *testing.T, id build.ID, driver, name string) build.Resource {
 	return build.Resource{Build: id, Attempt: 1, Kind: build.KindMachine, Name: name, Data: handle}
 }
 
+// importRow is the row of an image whose arguments have a secret of the plan.
+func importRow(t *testing.T, id build.ID, p build.Plan, name string) build.Resource {
+	t.Helper()
+	handle, err := json.Marshal(hypervisor.ImportHandle{Driver: "none", Name: name, Args: json.RawMessage(`{"secret_key":"hunter2"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := p.SealData(handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(sealed), "hunter2") {
+		t.Errorf("the row shows a secret: %s", sealed)
+	}
+	return build.Resource{Build: id, Attempt: 1, Kind: build.KindImport, Name: name, Data: sealed}
+}
+
 // What a daemon that died in the middle of a build left is gone when the next one is open, but for what is not ours and
 // what cannot be removed now. The build reads interrupted, others still wait.
 func TestRecoveryAfterACrash(t *testing.T) {
@@ -81,7 +108,9 @@ func TestRecoveryAfterACrash(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "output-debian")
 	r := &rack{machines: map[string]error{"vm": nil, "stuck": errors.New("device busy")}}
 	first := openDaemon(t, data, r)
-	records := submitPlans(t, first.builds, plan("runs"), plan("waits"))
+	runs := plan("runs")
+	runs.Secrets = []string{"hunter2"}
+	records := submitPlans(t, first.builds, runs, plan("waits"))
 	id, waiting := records[0].ID, records[1].ID
 	if _, err := first.builds.Claim(t.Context(), id); err != nil {
 		t.Fatal(err)
@@ -101,6 +130,7 @@ func TestRecoveryAfterACrash(t *testing.T) {
 		row(build.KindDir, home.Work()), row(build.KindDir, home.Scratch()), row(build.KindOutput, output), row(build.KindOutput, "relative"),
 		row(build.KindDir, foreign), row(build.KindMachine, "row without a handle"),
 		machineRow(t, id, "none", "vm"), machineRow(t, id, "none", "never came to be"), machineRow(t, id, "none", "stuck"), machineRow(t, id, "xen", "of another driver"),
+		importRow(t, id, runs, "image"),
 	} {
 		if err := first.builds.store.Intend(t.Context(), res); err != nil {
 			t.Fatal(err)
@@ -130,7 +160,7 @@ func TestRecoveryAfterACrash(t *testing.T) {
 		t.Errorf("a folder that is not below the data directory: %v", err)
 	}
 	wantHeld(t, second, "of another driver", "relative", "row without a handle", "stuck", foreign)
-	if d := cmp.Diff([]string{"vm"}, r.destroyed); d != "" {
+	if d := cmp.Diff([]string{`image{"secret_key":"hunter2"}`, "vm"}, r.destroyed); d != "" {
 		t.Error(d)
 	}
 	if rec := record(t, second.builds, waiting); rec.State != build.Queued {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -89,8 +90,12 @@ func (b *Builds) reap(ctx context.Context, id build.ID) {
 // handOver is the last step of every build: from then on its outputs are the user's. It is a step because what the ledger
 // still holds after the last one is removed.
 func handOver(out outputs) build.Step {
-	return build.Step{Name: "hand-over", Do: func(ctx context.Context, _ *build.Session) error {
-		return build.OurFault(out.handOver(ctx))
+	return build.Step{Name: "hand-over", Do: func(ctx context.Context, s *build.Session) error {
+		err := out.handOver(ctx)
+		for _, row := range s.HandedOver() {
+			err = errors.Join(err, s.Ledger.Release(ctx, row))
+		}
+		return build.OurFault(err)
 	}}
 }
 
@@ -150,10 +155,13 @@ func (b *Builds) makeDirs(ctx context.Context, s *build.Session, home layout.Att
 }
 
 // reapers says how each kind of resource is undone. They serve the end of a build and the start of a daemon alike.
-func reapers(drivers map[string]hypervisor.Driver, data layout.Dir, kept *checkpoint.Store) build.Reapers {
+func reapers(drivers map[string]hypervisor.Driver, data layout.Dir, kept *checkpoint.Store, secrets secretsOf) build.Reapers {
 	return build.Reapers{
 		build.KindMachine: build.ReaperFunc(func(ctx context.Context, r build.Resource) error {
 			return reapMachine(ctx, drivers, r)
+		}),
+		build.KindImport: build.ReaperFunc(func(ctx context.Context, r build.Resource) error {
+			return reapImport(ctx, drivers, secrets, r)
 		}),
 		build.KindDir: build.ReaperFunc(func(_ context.Context, r build.Resource) error {
 			if !data.Holds(r.Name) {
@@ -171,6 +179,45 @@ func reapers(drivers map[string]hypervisor.Driver, data layout.Dir, kept *checkp
 			return os.RemoveAll(r.Name)
 		}),
 	}
+}
+
+// secretsOf tells the sealed secrets of a build.
+type secretsOf func(id build.ID) ([]string, error)
+
+func sealedIn(data layout.Dir, v *vault) secretsOf {
+	return func(id build.ID) ([]string, error) {
+		dir, err := data.Build(string(id))
+		if err != nil {
+			return nil, err
+		}
+		secrets, err := v.read(dir.Secrets())
+		if errors.Is(err, fs.ErrNotExist) { // a build that has succeeded has none left
+			return nil, nil
+		}
+		return secrets, err
+	}
+}
+
+// reapImport removes an image that was not handed over. Its row may need the build's secrets: those are kept as long as the build
+// has not succeeded.
+func reapImport(ctx context.Context, drivers map[string]hypervisor.Driver, secrets secretsOf, r build.Resource) error {
+	values, err := secrets(r.Build)
+	if err != nil {
+		return fmt.Errorf("the secrets of build %s: %w", r.Build, err)
+	}
+	data, err := build.UnsealData(r.Data, values)
+	if err != nil {
+		return fmt.Errorf("the ledger's row of %s: %w", r.Name, err)
+	}
+	var h hypervisor.ImportHandle
+	if err := json.Unmarshal(data, &h); err != nil {
+		return fmt.Errorf("the ledger's row of %s: %w", r.Name, err)
+	}
+	importer, ok := drivers[h.Driver].(hypervisor.Importer)
+	if !ok {
+		return fmt.Errorf("this daemon has no driver %q that imports images", h.Driver)
+	}
+	return importer.RemoveImport(ctx, h)
 }
 
 // reapTimeout bounds how long one machine may take to go.

@@ -17,6 +17,9 @@ const (
 	KindDir ResourceKind = "directory"
 	// KindOutput is a file or directory where the template wanted it, not yet complete; Name is its path.
 	KindOutput ResourceKind = "output"
+	// KindImport is an image that a driver makes of disks built elsewhere, with what it needs on the way; Data is a
+	// hypervisor.ImportHandle, sealed by Plan.SealData.
+	KindImport ResourceKind = "import"
 	// KindCheckpoint is all that a build uses or makes in the checkpoint store; Name is the build.
 	KindCheckpoint ResourceKind = "checkpoint"
 )

@@ -19,18 +19,45 @@ func Seal(p *Plan) (public []byte, secrets []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	replace := make([]string, 0, 2*len(secrets))
-	for i, s := range secrets {
-		replace = append(replace, s, marker(i))
-	}
-	public, err = mapStrings(data, strings.NewReplacer(replace...).Replace)
+	public, err = mapStrings(data, sealer(secrets).Replace)
 	return public, secrets, err
 }
 
 // Unseal makes the plan again that Seal was given.
 func Unseal(public []byte, secrets []string) (*Plan, error) {
+	data, err := unseal(public, secrets)
+	if err != nil {
+		return nil, err
+	}
+	var p Plan
+	if err := json.Unmarshal(data, &p); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// SealData hides the plan's secrets in other JSON that is written down, such as the data of a row of the ledger, as Seal does in
+// the plan. [UnsealData] puts them back, with the secrets that Seal returned.
+func (p *Plan) SealData(data []byte) ([]byte, error) {
+	secrets := sealable(slices.Concat(p.Secrets, p.Private))
+	return mapStrings(data, sealer(secrets).Replace)
+}
+
+// UnsealData makes the data again that SealData was given.
+func UnsealData(data []byte, secrets []string) ([]byte, error) { return unseal(data, secrets) }
+
+func sealer(secrets []string) *strings.Replacer {
+	replace := make([]string, 0, 2*len(secrets))
+	for i, s := range secrets {
+		replace = append(replace, s, marker(i))
+	}
+	return strings.NewReplacer(replace...)
+}
+
+// unseal puts secrets in the place of their markers.
+func unseal(data []byte, secrets []string) ([]byte, error) {
 	var missing error
-	data, err := mapStrings(public, func(s string) string {
+	open, err := mapStrings(data, func(s string) string {
 		return markers.ReplaceAllStringFunc(s, func(m string) string {
 			i, err := strconv.Atoi(markers.FindStringSubmatch(m)[1])
 			if err != nil || i >= len(secrets) {
@@ -43,14 +70,7 @@ func Unseal(public []byte, secrets []string) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if missing != nil {
-		return nil, missing
-	}
-	var p Plan
-	if err := json.Unmarshal(data, &p); err != nil {
-		return nil, err
-	}
-	return &p, nil
+	return open, missing
 }
 
 // marker stands for secret i. It begins with a character that no template can write into a string by accident.

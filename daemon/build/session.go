@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -29,24 +30,26 @@ type Session struct {
 	Driver  hypervisor.Driver
 	Ask     Asker
 
-	Media     iso.File            // fetch-media; zero without media
-	Source    iso.File            // fetch-media: the exported machine to start from; zero without one
-	Fetched   map[string]string   // fetch-media: what the driver asked for, by name
-	Key       KeyPair             // make-key; zero when the template brings its own login
-	Seed      SeedServer          // serve-seed; nil without one
-	Reached   string              // wait-guest: host:port at which the guest answered
-	HostKey   string              // wait-guest: as in authorized_keys; one that is known before must be shown again
-	Machine   hypervisor.Machine  // create-machine
-	Guest     provisioners.Guest  // wait-guest
-	Made      hypervisor.Artifact // export: the machine's own files
-	KeepMade  bool                // post-process: whether those files are a result
-	Results   []hypervisor.File   // post-process: every file that stays
-	Box       *hypervisor.File    // post-process: the box to publish, if a post-processor made one
-	BaseBox   string              // fetch-media: the box whose disk is the medium, as a box:// URL with its version; empty for none
-	Boxes     []hypervisor.File   // package: the boxes to publish, besides the one that a post-processor made
-	Packaging Packaging           // check-guest: what the guest said; package: what follows for the packages
-	Packages  []byte              // record-packages: what is installed, as CycloneDX; nil if that is not known
-	MadeBy    ID                  // restore-artifact: the build that made what was taken; empty if this one makes it
+	Media     iso.File              // fetch-media; zero without media
+	Source    iso.File              // fetch-media: the exported machine to start from; zero without one
+	Fetched   map[string]string     // fetch-media: what the driver asked for, by name
+	Key       KeyPair               // make-key; zero when the template brings its own login
+	Seed      SeedServer            // serve-seed; nil without one
+	Reached   string                // wait-guest: host:port at which the guest answered
+	HostKey   string                // wait-guest: as in authorized_keys; one that is known before must be shown again
+	Machine   hypervisor.Machine    // create-machine
+	Guest     provisioners.Guest    // wait-guest
+	Made      hypervisor.Artifact   // export: the machine's own files
+	KeepMade  bool                  // post-process: whether those files are a result
+	Results   []hypervisor.File     // post-process: every file that stays
+	IDs       []hypervisor.RemoteID // post-process, package: everything in a cloud that stays
+	Box       *hypervisor.File      // post-process: the box to publish, if a post-processor made one
+	BaseBox   string                // fetch-media: the box whose disk is the medium, as a box:// URL with its version; empty for none
+	Images    []Image               // post-process, package: what was made in clouds out of the machine's disks
+	Boxes     []hypervisor.File     // package: the boxes to publish, besides the one that a post-processor made
+	Packaging Packaging             // check-guest: what the guest said; package: what follows for the packages
+	Packages  []byte                // record-packages: what is installed, as CycloneDX; nil if that is not known
+	MadeBy    ID                    // restore-artifact: the build that made what was taken; empty if this one makes it
 
 	mu        sync.Mutex
 	abort     context.CancelCauseFunc
@@ -55,6 +58,15 @@ type Session struct {
 	expectOff bool
 	touched   string // what Touched tells
 	closers   []io.Closer
+	handover  []Resource // what HandOver was told
+}
+
+// Image is an image in a cloud that was made out of the machine's disks.
+type Image struct {
+	// By is what made it: the post-processor's type, or empty for the package.
+	By      string             `json:"by,omitempty"`
+	Package hypervisor.Package `json:"package,omitempty"`
+	hypervisor.Artifact
 }
 
 // Packaging is what is known of a guest that is made into packages for other hypervisors.
@@ -138,6 +150,21 @@ func (s *Session) CloseAtEnd(c io.Closer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closers = append(s.closers, c)
+}
+
+// HandOver says that a thing of the ledger becomes the user's when the build succeeds, such as an image in a cloud: until then it
+// is removed with the rest, however the build ends.
+func (s *Session) HandOver(row Resource) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handover = append(s.handover, row)
+}
+
+// HandedOver lists what HandOver was told, for the last step of the build, which releases it.
+func (s *Session) HandedOver() []Resource {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.handover)
 }
 
 func (s *Session) closeAll() error {

@@ -47,6 +47,8 @@ func rules() []Rule {
 		{[]string{"hypervisor/disk"}, []string{inside, machine, "hypervisor/disk/vmdk"}, "disks know the formats that they write themselves"},
 		{formats(), []string{inside, machine}, "a format knows the port at most"},
 		{[]string{"hypervisor/hypervisortest"}, []string{inside, machine}, "the suite knows no driver"},
+		{[]string{"hypervisor/aws/account"}, []string{inside, machine}, "the connection to an account knows the port's tags, and no machine"},
+		{[]string{"hypervisor/aws", "hypervisor/aws/..."}, list([]string{inside, machine, "hypervisor/aws/..."}, formats()), "what is made in AWS is made through one connection"},
 		{[]string{"hypervisor/..."}, list([]string{inside, machine}, formats()), "drivers never import each other"},
 		{[]string{"provisioners/..."}, []string{inside, guests}, "provisioners and guests know their port only"},
 		{[]string{"boxregistry/blob/..."}, []string{inside, bytes}, "stores of bytes know their port only"},
@@ -81,6 +83,7 @@ func rules() []Rule {
 			"the daemon knows no driver, guest or provisioner: cmd/boxkiln hands them over",
 		},
 		{[]string{"web/..."}, []string{inside, core, boxes, boxfile, bytes, packages, provenance, "web/..."}, "pages read values through interfaces of their own"},
+		{[]string{"examples/..."}, list([]string{inside, machine}, formats()), "an example of a driver is one in another place"},
 		{[]string{"cmd/..."}, []string{"..."}, "commands put everything together"},
 		{[]string{"test/..."}, []string{"..."}, "tests may use everything"},
 	}
@@ -99,12 +102,13 @@ func exceptions() []Exception {
 // reserved are libraries whose types must not spread.
 func reserved() []Reserved {
 	return []Reserved{
+		{Module + "/examples", []string{"examples/..."}}, // to read, and not part of the program
 		{"github.com/gin-gonic/gin", []string{"daemon/api", "boxregistry/vagrantapi", "web"}},
 		{"libvirt.org/go", []string{"hypervisor/libvirt"}},
 		{"github.com/mattn/go-sqlite3", []string{"internal/sqlitedb"}},
 		{"github.com/spf13/cobra", []string{"cmd/..."}},
 		{"github.com/hashicorp/hcl", []string{"template/...", "internal/schema"}},
-		{"github.com/aws/aws-sdk-go-v2", []string{"boxregistry/blob/s3/..."}},
+		{"github.com/aws/aws-sdk-go-v2", []string{"boxregistry/blob/s3/...", "hypervisor/aws/..."}},
 		{"testing", []string{"internal/...", "hypervisor/hypervisortest", "provisioners/guesttest", "boxregistry/blob/blobtest", "boxregistry/blob/s3/s3test", "daemon/queue/queuetest"}},
 	}
 }

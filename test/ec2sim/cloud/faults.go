@@ -27,7 +27,7 @@ var messages = map[string]string{
 	"RequestLimitExceeded":         "Request limit exceeded.",
 	"Throttling":                   "Rate exceeded",
 	"InsufficientInstanceCapacity": "We currently do not have sufficient t3.micro capacity in the Availability Zone you requested (us-east-1a). Our system will be working on provisioning additional capacity.",
-	"UnauthorizedOperation":        "You are not authorized to perform this operation. User: arn:aws:iam::" + Account + ":user/builder is not authorized to perform: ec2:%s on resource: * because no identity-based policy allows the ec2:%[1]s action",
+	"UnauthorizedOperation":        "You are not authorized to perform this operation. User: arn:aws:iam::" + Account + ":user/builder is not authorized to perform: %s on resource: * because no identity-based policy allows the %[1]s action",
 	"RequestExpired":               "Request has expired.",
 	"ExpiredToken":                 "The security token included in the request is expired",
 	"VcpuLimitExceeded":            "You have requested more vCPU capacity than your current vCPU limit of 1 allows for the instance bucket that the specified instance type belongs to.",
@@ -78,7 +78,7 @@ func (c *Cloud) fault(action string, s scope) error {
 		}
 		text := messages[f.Code]
 		if strings.Contains(text, "%s") {
-			text = fmt.Sprintf(text, action)
+			text = fmt.Sprintf(text, s.service+":"+action)
 		}
 		return &Error{Status: status, Code: f.Code, Message: text}
 	}

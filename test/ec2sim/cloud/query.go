@@ -126,7 +126,7 @@ func stsAnswer(name, namespace string, content any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fmt.Appendf(nil, "%s<%sResponse xmlns=%q><%[2]sResult>%s</%[2]sResult><ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></%[2]sResponse>",
+	return fmt.Appendf(nil, "%s<%sResponse xmlns=%q><%[2]sResult>%[4]s</%[2]sResult><ResponseMetadata><RequestId>%[5]s</RequestId></ResponseMetadata></%[2]sResponse>",
 		xml.Header, name, namespace, inner, uuid.NewString()), nil
 }
 

@@ -1,0 +1,209 @@
+package ami
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
+	"github.com/boxkiln/boxkiln/hypervisor/aws/account"
+	"github.com/boxkiln/boxkiln/internal/netx"
+)
+
+// CheckName tells whether the names that w needs are free, in all regions that w names. Call it before a build does any work.
+// An image that w replaces is none in the way, unless it is protected.
+func (m *Maker) CheckName(ctx context.Context, w Wanted) error {
+	return eachOf(ctx, w.targets(m.Home), func(ctx context.Context, region string) error {
+		r := m.In(region)
+		found, err := listImages(ctx, r, account.Filter("name", w.Name))
+		if err != nil {
+			return fmt.Errorf("look for images named %q in %s: %w", w.Name, region, err)
+		}
+		for _, im := range found {
+			if !w.Replace.Image {
+				return fmt.Errorf("the name %q is taken in %s by the image %s of %s: choose another ami_name, or set force_deregister = true",
+					w.Name, region, aws.ToString(im.ImageId), aws.ToString(im.CreationDate))
+			}
+			if protected(im) {
+				return fmt.Errorf("force_deregister: the image %s in %s is protected: take its protection off first (aws ec2 disable-image-deregistration-protection)",
+					aws.ToString(im.ImageId), region)
+			}
+		}
+		return nil
+	})
+}
+
+// makeRoom removes the images that w replaces in a region, and waits until their name is free.
+func (m *Maker) makeRoom(ctx context.Context, r *account.Region, w Wanted) error {
+	if !w.Replace.Image {
+		return nil
+	}
+	return r.Poll.Until(ctx, fmt.Sprintf("the name %q to be free in %s", w.Name, r.Name), func(ctx context.Context) (bool, error) {
+		found, err := listImages(ctx, r, account.Filter("name", w.Name))
+		if err != nil {
+			return false, fmt.Errorf("look for images named %q in %s: %w", w.Name, r.Name, err)
+		}
+		for _, im := range found {
+			id := aws.ToString(im.ImageId)
+			gone, err := deregister(ctx, r, id)
+			if err != nil {
+				return false, fmt.Errorf("force_deregister: %w", err)
+			}
+			if gone {
+				continue // and shown for a while
+			}
+			m.tell(r.Name, NoPercent, "Deregistered AMI %s, which was named %s", id, w.Name)
+			if w.Replace.Snapshots {
+				if err := deleteUnused(ctx, r, mapped(im)); err != nil {
+					return false, fmt.Errorf("force_delete_snapshot: %w", err)
+				}
+			}
+		}
+		return len(found) == 0, nil
+	})
+}
+
+// Remove deregisters an image, lifting its protection if the image is ours, and deletes its snapshots. What is gone is no error.
+func (m *Maker) Remove(ctx context.Context, im Image) error {
+	r := m.In(im.Region)
+	found, err := describe(ctx, r, im.ID)
+	switch {
+	case account.IsNotFound(err):
+	case err != nil:
+		return fmt.Errorf("look at the image %s in %s: %w", im.ID, im.Region, err)
+	default:
+		owner, ours := account.OwnerOf(found.Tags)
+		o := Object{Region: im.Region, Kind: KindImage, ID: im.ID, Owner: owner, Protected: protected(found) && ours && owner.Install == m.Owner.Install}
+		if _, err := remove(ctx, r, o); err != nil {
+			return err
+		}
+	}
+	if err := deleteUnused(ctx, r, im.Snapshots); err != nil {
+		return err
+	}
+	m.tell(r.Name, NoPercent, "Removed AMI %s and its snapshots", im.ID)
+	return nil
+}
+
+// Sweep removes all images and snapshots that carry the owner's tags in some regions: those that were handed over too. It asks until
+// nothing has come to light for some seconds, because EC2 may still be making what a call before a crash asked for.
+func (m *Maker) Sweep(ctx context.Context, regions []string) error {
+	errs := make([]error, len(regions))
+	// One region that cannot be reached shall not keep the others from being swept.
+	err := eachOf(ctx, indices(regions), func(ctx context.Context, i int) error {
+		errs[i] = m.sweep(ctx, m.In(regions[i]))
+		return nil
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+// calm is how long nothing must have come to light before a sweep ends.
+func calm(p account.Poll) time.Duration {
+	const questions, most = 5, 15 * time.Second
+	return min(questions*p.First, p.Grace, most)
+}
+
+func (m *Maker) sweep(ctx context.Context, r *account.Region) error {
+	for since := time.Now(); ; {
+		found, err := Find(ctx, r, m.Owner)
+		if err != nil {
+			return err
+		}
+		gone, inUse, err := removeAll(ctx, r, found)
+		if gone > 0 {
+			since = time.Now()
+			m.tell(r.Name, NoPercent, "Removed %d images and snapshots", gone)
+		}
+		switch quiet := time.Since(since); {
+		case err != nil:
+			return errors.Join(err, inUse)
+		case inUse != nil && quiet >= r.Poll.Grace:
+			return inUse
+		case inUse == nil && quiet >= calm(r.Poll):
+			return nil
+		}
+		if err := netx.Pause(ctx, r.Poll.First); err != nil {
+			return err
+		}
+	}
+}
+
+// RemoveObjects removes what Find has found, in the right order, and goes on after an error.
+func RemoveObjects(ctx context.Context, r *account.Region, list []Object) error {
+	return r.Poll.Settle(ctx, account.IsInUse, func(ctx context.Context) error {
+		_, inUse, err := removeAll(ctx, r, list)
+		return errors.Join(err, inUse)
+	})
+}
+
+// removeAll removes objects, images first, and counts what was still there. What something else uses is told by inUse.
+func removeAll(ctx context.Context, r *account.Region, list []Object) (n int, inUse, err error) {
+	for _, kind := range []Kind{KindImage, KindSnapshot} {
+		for _, o := range list {
+			if o.Kind != kind {
+				continue
+			}
+			switch gone, failed := remove(ctx, r, o); {
+			case account.IsInUse(failed):
+				inUse = errors.Join(inUse, failed)
+			case failed != nil:
+				err = errors.Join(err, failed)
+			case !gone:
+				n++
+			}
+		}
+	}
+	return n, inUse, err
+}
+
+// remove removes one object of ours, and tells whether it was gone already.
+func remove(ctx context.Context, r *account.Region, o Object) (gone bool, err error) {
+	if o.Kind == KindSnapshot {
+		return deleteSnapshot(ctx, r, o.ID)
+	}
+	if o.Protected {
+		if _, err := r.EC2.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: &o.ID}); err != nil && !account.IsNotFound(err) {
+			return false, fmt.Errorf("take the protection off the image %s in %s: %w", o.ID, r.Name, err)
+		}
+	}
+	return deregister(ctx, r, o.ID)
+}
+
+// deregister deregisters an image and tells whether it was gone already.
+func deregister(ctx context.Context, r *account.Region, id string) (gone bool, err error) {
+	_, err = r.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: &id})
+	switch {
+	case account.IsNotFound(err):
+		return true, nil
+	case account.Code(err) == "OperationNotPermitted":
+		return false, fmt.Errorf("deregister the image %s in %s: %w; it is protected, or was until less than a day ago", id, r.Name, err)
+	case err != nil:
+		return false, fmt.Errorf("deregister the image %s in %s: %w", id, r.Name, err)
+	}
+	return false, nil
+}
+
+// deleteSnapshot deletes a snapshot and tells whether it was gone already.
+func deleteSnapshot(ctx context.Context, r *account.Region, id string) (gone bool, err error) {
+	_, err = r.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &id})
+	if err != nil && !account.IsNotFound(err) {
+		return false, fmt.Errorf("delete the snapshot %s in %s: %w", id, r.Name, err)
+	}
+	return err != nil, nil
+}
+
+// deleteUnused deletes the snapshots of an image that was just deregistered, as soon as EC2 sees that nothing uses them.
+func deleteUnused(ctx context.Context, r *account.Region, ids []string) error {
+	for _, id := range ids {
+		if err := r.Poll.Settle(ctx, account.IsInUse, func(ctx context.Context) error {
+			_, err := deleteSnapshot(ctx, r, id)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
