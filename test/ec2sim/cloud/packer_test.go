@@ -27,13 +27,8 @@ const template = `{
 // TestPacker has Debian's Packer build with its amazon-ebs, without logging in.
 func TestPacker(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("packer"); err != nil {
-		if os.Getenv("BOXKILN_REQUIRE_TOOLS") == "1" {
-			t.Fatalf("%v: test/setup/packages.sh test installs it", err)
-		}
-		t.Skipf("%v", err)
-	}
-	a := newAccount(t)
+	needTool(t, "packer")
+	a := newAccount(t, Config{})
 	dir := t.TempDir()
 	file := filepath.Join(dir, "template.json")
 	if err := os.WriteFile(file, fmt.Appendf(nil, template, a.url), 0o600); err != nil {
