@@ -295,6 +295,17 @@ func (b *Builds) Claim(ctx context.Context, id build.ID) (int, error) { return b
 
 // Get implements api.Builds.
 func (b *Builds) Get(ctx context.Context, id build.ID) (wire.BuildReply, error) {
+	reply, err := b.get(ctx, id)
+	if err != nil {
+		return reply, err
+	}
+	f, err := b.foldOf(id)
+	reply.Made = f.made()
+	return reply, err
+}
+
+// get is a build with its steps.
+func (b *Builds) get(ctx context.Context, id build.ID) (wire.BuildReply, error) {
 	r, err := b.store.Get(ctx, id)
 	if errors.Is(err, build.ErrNotFound) {
 		return wire.BuildReply{}, wire.Errorf(wire.CodeNotFound, "%w %q; `boxkiln builds ls` shows those that are", err, string(id))

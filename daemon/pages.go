@@ -89,20 +89,21 @@ func (s shownBuilds) Box(ctx context.Context, id string) (string, error) {
 
 // Build implements web.Builds.
 func (s shownBuilds) Build(ctx context.Context, id string) (web.Build, error) {
-	reply, err := s.builds.Get(ctx, build.ID(id))
+	reply, err := s.builds.get(ctx, build.ID(id))
 	if err != nil {
 		return web.Build{}, shown(err)
 	}
 	b := shownBuild(reply.Record)
-	moments, err := s.builds.Timeline(ctx, build.ID(id))
+	fold, err := s.builds.foldOf(build.ID(id))
 	if err != nil {
 		return b, shown(err)
 	}
-	for _, m := range moments {
+	for _, m := range fold.moments((*build.Timeline).Moments) {
 		if m.Attempt == reply.Attempt {
 			b.Timeline = append(b.Timeline, m)
 		}
 	}
+	b.Made = fold.made()
 	b.Question, err = s.question(ctx, id)
 	return b, err
 }
@@ -204,7 +205,7 @@ func shownLine(l eventlog.Line, fn func(web.Entry) error) error {
 
 // Follow implements web.Builds.
 func (s shownBuilds) Follow(ctx context.Context, id string, offset int64, fn func(web.Entry) error) error {
-	if _, err := s.builds.Get(ctx, build.ID(id)); err != nil {
+	if _, err := s.builds.get(ctx, build.ID(id)); err != nil {
 		return shown(err)
 	}
 	err := s.builds.Follow(ctx, build.ID(id), offset, func(l eventlog.Line) error { return shownLine(l, fn) })
@@ -263,7 +264,7 @@ func (s shownWindow) WatchScreen(ctx context.Context, id string, fn func(web.Fra
 
 // ReadSerial implements web.Window.
 func (s shownWindow) ReadSerial(ctx context.Context, id string, offset int64, fn func(int64, []byte) error) error {
-	if _, err := s.builds.Get(ctx, build.ID(id)); err != nil {
+	if _, err := s.builds.get(ctx, build.ID(id)); err != nil {
 		return shown(err)
 	}
 	return shownMachine(s.builds.ReadSerial(ctx, build.ID(id), offset, fn))

@@ -16,7 +16,7 @@ import (
 
 // Names implements api.Resumer.
 func (b *Builds) Names(ctx context.Context, id build.ID) (wire.NamesReply, error) {
-	reply, err := b.Get(ctx, id)
+	reply, err := b.get(ctx, id)
 	if err != nil {
 		return wire.NamesReply{}, err
 	}
@@ -34,7 +34,7 @@ func (b *Builds) Names(ctx context.Context, id build.ID) (wire.NamesReply, error
 // Resume implements api.Resumer: a new attempt of the same build. It begins at the newest checkpoint that still holds, as
 // every attempt does.
 func (b *Builds) Resume(ctx context.Context, who auth.Principal, id build.ID, req wire.ResumeRequest) (wire.ResumeReply, error) {
-	reply, err := b.Get(ctx, id)
+	reply, err := b.get(ctx, id)
 	if err != nil {
 		return wire.ResumeReply{}, err
 	}
@@ -126,7 +126,7 @@ func (b *Builds) resumed(id build.ID) {
 
 // Retry implements api.Resumer: a new build with the plan of another one, whatever became of that.
 func (b *Builds) Retry(ctx context.Context, who auth.Principal, id build.ID) (build.Record, error) {
-	if _, err := b.Get(ctx, id); err != nil {
+	if _, err := b.get(ctx, id); err != nil {
 		return build.Record{}, err
 	}
 	p, err := b.keptPlan(id)

@@ -76,6 +76,12 @@ func (f *timelineFold) moments(of func(*build.Timeline) []build.Moment) []build.
 	return of(&f.timeline)
 }
 
+func (f *timelineFold) made() []build.Made {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.timeline.Made()
+}
+
 // foldOf is the timeline of a build: that of a live one goes on where it was, others are read from the start.
 func (b *Builds) foldOf(id build.ID) (*timelineFold, error) {
 	dir, err := b.layout.Build(string(id))
@@ -97,7 +103,7 @@ func (b *Builds) foldOf(id build.ID) (*timelineFold, error) {
 
 // Timeline returns the moments of a build in the order in which they began, those of all its attempts.
 func (b *Builds) Timeline(ctx context.Context, id build.ID) ([]build.Moment, error) {
-	if _, err := b.Get(ctx, id); err != nil {
+	if _, err := b.get(ctx, id); err != nil {
 		return nil, err
 	}
 	f, err := b.foldOf(id)
@@ -147,7 +153,7 @@ func (b *Builds) withTimeline(id build.ID, attempt int, r build.Result) string {
 
 // latest is the file of the newest attempt that has it, or fs.ErrNotExist.
 func (b *Builds) latest(ctx context.Context, id build.ID, file func(layout.Attempt) string) (string, error) {
-	r, err := b.Get(ctx, id)
+	r, err := b.get(ctx, id)
 	if err != nil {
 		return "", err
 	}

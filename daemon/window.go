@@ -94,7 +94,7 @@ func (b *Builds) watched(id build.ID) (session *build.Session, serial *window.Sp
 
 // running is the session of a build with a machine, or why there is none.
 func (b *Builds) running(ctx context.Context, id build.ID) (*build.Session, error) {
-	r, err := b.Get(ctx, id)
+	r, err := b.get(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (b *Builds) pictures(id build.ID) window.Source {
 // second. It waits for a machine that does not exist yet. When the build has ended, the last picture comes with Live false,
 // and WatchScreen returns nil. A viewer that is slow misses pictures.
 func (b *Builds) WatchScreen(ctx context.Context, id build.ID, fn func(window.Frame) error) error {
-	if _, err := b.Get(ctx, id); err != nil {
+	if _, err := b.get(ctx, id); err != nil {
 		return err
 	}
 	var last window.Frame
@@ -167,7 +167,7 @@ func unsupported(err error) error {
 
 // Screen returns one picture: of the running machine, or else the last one that was kept.
 func (b *Builds) Screen(ctx context.Context, id build.ID) (window.Frame, error) {
-	if _, err := b.Get(ctx, id); err != nil {
+	if _, err := b.get(ctx, id); err != nil {
 		return window.Frame{}, err
 	}
 	var refused error
@@ -214,7 +214,7 @@ const serialPause = 200 * time.Millisecond
 // negative offset counts from the end. It waits for a machine, and for more as long as the attempt runs, and returns nil
 // when it has ended. Places are those of one attempt, the newest.
 func (b *Builds) FollowSerial(ctx context.Context, id build.ID, offset int64, fn func(next int64, chunk []byte) error) error {
-	if _, err := b.Get(ctx, id); err != nil {
+	if _, err := b.get(ctx, id); err != nil {
 		return err
 	}
 	pause := time.NewTicker(serialPause)

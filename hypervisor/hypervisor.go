@@ -188,6 +188,8 @@ type Spec struct {
 	SourceTarget   string `json:"source_target,omitempty" guest:"no"`
 	// Fetched are the paths of what the driver's Fetches asked for, by name.
 	Fetched map[string]string `json:"fetched,omitempty" guest:"no"`
+	// Remote says that the machine runs in a cloud and becomes images there: its Export writes no file, and returns their ids.
+	Remote bool `json:"remote,omitempty" guest:"no"`
 	// HTTP is the seed server's port on this host, for arguments that name it; 0 without one.
 	HTTPPort int `json:"http_port,omitempty" guest:"no"`
 	// Options are the driver's own arguments, which only that driver decodes.
@@ -274,12 +276,6 @@ func (f File) Name() string {
 		return f.Dest
 	}
 	return f.Path
-}
-
-// RemoteID is a thing that a cloud keeps, such as an AMI in a region.
-type RemoteID struct {
-	Region string `json:"region,omitempty"`
-	ID     string `json:"id"`
 }
 
 // Artifact is what a build made: files, or ids in a cloud.

@@ -65,8 +65,16 @@ func (s *Site) Box(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
+	v := newBoxView(box, s.base.For(c.Request), pageNumber(c))
+	if v.Newest != nil {
+		v.Use.Images, err = s.images(c.Request.Context(), v.Newest.Release)
+	}
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
 	s.render(c, http.StatusOK, "box.html", page{Title: box.Name.String(), Section: "boxes", Script: "copy.js",
-		Feed: boxPath(box.Name) + "/feed.atom", Body: newBoxView(box, s.base.For(c.Request), pageNumber(c))})
+		Feed: boxPath(box.Name) + "/feed.atom", Body: v})
 }
 
 func newBoxView(box shownBox, base string, number int) boxView {

@@ -173,7 +173,7 @@ func TestStatusIsPartOfThePage(t *testing.T) {
 			t.Errorf("the page has no such part:\n%s", part)
 		}
 	}
-	if n := strings.Count(status, "data-fresh"); n != 4 || strings.Contains(status, "<html") {
+	if n := strings.Count(status, "data-fresh"); n != 5 || strings.Contains(status, "<html") {
 		t.Errorf("the status has %d parts", n)
 	}
 }

@@ -124,6 +124,7 @@ type Build struct {
 	Resumable bool           // Control.Resume would take it
 	Timeline  []build.Moment // of the last attempt, in their order
 	Question  *Question      // nil when it asks nothing
+	Made      []build.Made   // what the last attempt made, in its order
 }
 
 // Question is what a build waits to be told.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"path"
@@ -14,10 +15,11 @@ import (
 type use struct {
 	Private     bool
 	Vagrantfile string
-	Commands    []command // with Vagrant
-	Channels    []command // to follow another channel than the stable one
-	Downloads   []command // without Vagrant
-	Token       string    // what gives Vagrant a token
+	Commands    []command       // with Vagrant
+	Channels    []command       // to follow another channel than the stable one
+	Downloads   []command       // without Vagrant
+	Token       string          // what gives Vagrant a token
+	Images      []boxfile.Image // that the file for aws names
 }
 
 // command is one thing to type, with the word that says when.
@@ -45,6 +47,18 @@ func newUse(b boxregistry.Box, rel boxregistry.Release, base string, exact bool)
 		}
 	}
 	return u
+}
+
+// images are those that the file for aws of a version names; the first architecture counts.
+func (s *Site) images(ctx context.Context, rel boxregistry.Release) ([]boxfile.Image, error) {
+	for _, f := range rel.Files {
+		if f.Provider != boxfile.AWS || f.Digest == "" || s.Known == nil {
+			continue
+		}
+		sum, err := s.Known.Contents(ctx, f.Digest)
+		return sum.Images, unlessAbsent(err)
+	}
+	return nil, nil
 }
 
 // channelOf is the channel that a Vagrantfile has to name for the version: the stable one if it is there.

@@ -30,6 +30,7 @@ const (
 	Libvirt       = "libvirt"
 	VirtualBox    = "virtualbox"
 	VMwareDesktop = "vmware_desktop"
+	AWS           = "aws"
 )
 
 // Metadata is metadata.json. Fields that Vagrant does not read are for its plug-ins and for us.

@@ -68,6 +68,7 @@ type Summary struct {
 	Files       []Entry           `json:"files"` // in the order of the archive, without directories
 	Unpacked    int64             `json:"unpacked"`
 	VirtualSize int64             `json:"virtual_size,omitempty"` // of all disks whose size is known, bytes
+	Images      []Image           `json:"images,omitempty"`       // of an aws box, in the order of their regions
 	SHA256      string            `json:"sha256"`                 // hex, of the box file
 	Size        int64             `json:"size"`                   // of the box file
 	// Warnings name what Vagrant puts up with but other readers may not.

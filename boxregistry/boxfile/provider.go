@@ -23,6 +23,8 @@ func (in *inspector) checkFiles(m Metadata) error {
 		return in.checkVirtualBox()
 	case VMwareDesktop, "vmware_fusion", "vmware_workstation", "vmware":
 		return in.checkVMware(m)
+	case AWS:
+		in.checkAWS()
 	}
 	return nil
 }
@@ -152,6 +154,15 @@ func (in *inspector) checkVMware(m Metadata) error {
 		in.addDisk(disk.SparseVMDKSize(in.heads[d]))
 	}
 	return errors.Join(errs...)
+}
+
+// checkAWS: vagrant-aws starts the image of a region, and learns it of the Vagrantfile: the box's, or its user's. So a box
+// without any is no mistake.
+func (in *inspector) checkAWS() {
+	in.sum.Images = Images(in.sum.Vagrantfile)
+	if len(in.sum.Images) == 0 {
+		in.warn("its Vagrantfile names no image of any region: whoever uses it has to set aws.ami")
+	}
 }
 
 // vmxDisks returns the disks of a VMX file: values of keys such as scsi0:0.fileName.

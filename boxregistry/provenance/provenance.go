@@ -170,6 +170,8 @@ type Record struct {
 	Metadata     Metadata
 	Log          string // path of the build's page; empty if there is none
 	SBOM         []byte // the list of packages; nil if there is none
+	// Images are the URIs of images in a cloud that the box names.
+	Images []string
 }
 
 // New makes the statement about a build.
@@ -184,6 +186,9 @@ func New(r Record) Statement {
 	run := Run{Builder: Builder{ID: "urn:boxkiln:" + r.Builder, Version: Versions{r.Version}}, Metadata: r.Metadata}
 	if r.SBOM != nil {
 		run.Byproducts = append(run.Byproducts, Resource{Name: sbom.FileName, MediaType: sbom.MediaType, Digest: Digest{SHA256: sum(r.SBOM)}})
+	}
+	for _, uri := range r.Images {
+		run.Byproducts = append(run.Byproducts, Resource{Name: "image", URI: uri})
 	}
 	if r.Log != "" {
 		run.Byproducts = append(run.Byproducts, Resource{Name: "log", URI: r.Log})

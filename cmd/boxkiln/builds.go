@@ -143,6 +143,9 @@ func newBuildsShowCommand(env *environment) *cobra.Command {
 				if r.Error != "" {
 					fmt.Fprintf(env.stdout, "%s\n", r.Error)
 				}
+				for _, m := range r.Made {
+					fmt.Fprintf(env.stdout, "--> %s\n", m.Text)
+				}
 				w := tabwriter.NewWriter(env.stdout, 0, 4, 2, ' ', 0)
 				for _, s := range r.Steps {
 					fmt.Fprintf(w, "  %s\t%s\t%s\t%.1f s\n", s.Name, s.Phase, when(s.Began), s.Seconds)

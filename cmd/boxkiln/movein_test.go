@@ -29,12 +29,12 @@ func (b *bench) box(name, note string) string {
 }
 
 // vagrantAdd has the installed vagrant add a box from a daemon, in a home of its own, and returns what it installed.
-func (s *served) vagrantAdd(box, version string) string {
+func (s *served) vagrantAdd(box, provider, version string) string {
 	s.b.t.Helper()
 	home := s.b.t.TempDir()
 	ctx, cancel := context.WithTimeout(s.b.t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, requireTool(s.b.t, "vagrant"), "box", "add", box, "--provider", "qemu", "--box-version", version)
+	cmd := exec.CommandContext(ctx, requireTool(s.b.t, "vagrant"), "box", "add", box, "--provider", provider, "--box-version", version)
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "VAGRANT_HOME="+home, "VAGRANT_SERVER_URL="+s.url, "VAGRANT_CHECKPOINT_DISABLE=1",
 		"VAGRANT_NO_PLUGINS=1", "VAGRANT_CLOUD_TOKEN=", "ATLAS_TOKEN=", "LC_ALL=C.UTF-8")
@@ -43,7 +43,7 @@ func (s *served) vagrantAdd(box, version string) string {
 	if err != nil || !strings.Contains(string(out), "Successfully added box") {
 		s.b.t.Fatalf("vagrant box add %s: %v\n%s", box, err, out)
 	}
-	text, err := os.ReadFile(filepath.Join(home, "boxes", strings.ReplaceAll(box, "/", "-VAGRANTSLASH-"), version, "qemu", "Vagrantfile"))
+	text, err := os.ReadFile(filepath.Join(home, "boxes", strings.ReplaceAll(box, "/", "-VAGRANTSLASH-"), version, provider, "Vagrantfile"))
 	if err != nil {
 		s.b.t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestMoveIn(t *testing.T) {
 	second.run("box", "import", "ftp://h/x").wants(t, exitFailed, "http or https")
 
 	e := second.serve()
-	if got := e.vagrantAdd("acme/web", "1.1"); !strings.Contains(got, "web 1.1") {
+	if got := e.vagrantAdd("acme/web", "qemu", "1.1"); !strings.Contains(got, "web 1.1") {
 		t.Errorf("installed %q", got)
 	}
 	second.run("box", "export", "--static", second.path("tree"), "--base-url", "https://boxes.example.org").wants(t, exitOK, "==> wrote acme/web.json", "1 boxes in")
@@ -122,16 +122,16 @@ func TestMirror(t *testing.T) {
 	up := there.serve()
 	there.run("box", "import", there.box("web.box", "from there"), "--as", "ops/web", "--version", "1.0").wants(t, exitOK)
 	mirror := here.serve("--mirror", "ops="+up.url, "--mirror-ttl", "1ns")
-	if got := mirror.vagrantAdd("ops/web", "1.0"); !strings.Contains(got, "from there") {
+	if got := mirror.vagrantAdd("ops/web", "qemu", "1.0"); !strings.Contains(got, "from there") {
 		t.Errorf("installed %q", got)
 	}
 	up.stop()
-	if got := mirror.vagrantAdd("ops/web", "1.0"); !strings.Contains(got, "from there") {
+	if got := mirror.vagrantAdd("ops/web", "qemu", "1.0"); !strings.Contains(got, "from there") {
 		t.Errorf("installed %q from the kept one", got)
 	}
 	mirror.stop()
 	offline := here.serve("--mirror", "*="+up.url, "--mirror-offline")
-	if got := offline.vagrantAdd("ops/web", "1.0"); !strings.Contains(got, "from there") {
+	if got := offline.vagrantAdd("ops/web", "qemu", "1.0"); !strings.Contains(got, "from there") {
 		t.Errorf("installed %q offline", got)
 	}
 	if res, _ := offline.get("/ops/none", http.Header{"Accept": {"application/json"}}); res.StatusCode != http.StatusNotFound {

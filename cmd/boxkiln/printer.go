@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/hypervisor"
 )
 
 // printOptions are the switches about what builds print.
@@ -49,7 +50,7 @@ type progressOf struct {
 	record    build.Record
 	began     time.Time
 	waiting   *time.Timer // tells that the build is still queued; nil if it is not
-	artifacts []string
+	artifacts []build.Made
 	done      bool
 	err       error
 }
@@ -99,7 +100,7 @@ func (p *printer) event(id build.ID, e build.Event) {
 	b := p.builds[id]
 	switch e.Kind {
 	case build.EventArtifact:
-		b.artifacts = append(b.artifacts, e.Text)
+		b.artifacts = append(b.artifacts, build.Made{Text: e.Text, IDs: e.IDs})
 	case build.EventState:
 		b.noLongerQueued()
 		switch e.State {
@@ -220,7 +221,7 @@ func (p *printer) artifacts() {
 			machineArtifacts(p.out, b.record.Label, b.artifacts)
 		}
 		for _, a := range b.artifacts {
-			p.say("--> %s: %s\n", b.record.Label, a)
+			p.say("--> %s: %s\n", b.record.Label, a.Text)
 		}
 	}
 	if !head {
@@ -380,10 +381,14 @@ func machineLine(w io.Writer, t time.Time, target, typ string, data ...string) {
 	fmt.Fprintf(w, "%d,%s,%s,%s\n", t.Unix(), target, typ, strings.Join(data, ","))
 }
 
-func machineArtifacts(w io.Writer, label string, artifacts []string) {
+// machineArtifacts lists what a build made. Programs look for the line "artifact", number, "id" to learn of an AMI.
+func machineArtifacts(w io.Writer, label string, artifacts []build.Made) {
 	machineLine(w, now(), label, "artifact-count", fmt.Sprint(len(artifacts)))
 	for i, a := range artifacts {
-		machineLine(w, now(), label, "artifact", fmt.Sprint(i), "string", a)
+		if len(a.IDs) > 0 {
+			machineLine(w, now(), label, "artifact", fmt.Sprint(i), "id", hypervisor.JoinIDs(a.IDs))
+		}
+		machineLine(w, now(), label, "artifact", fmt.Sprint(i), "string", a.Text)
 		machineLine(w, now(), label, "artifact", fmt.Sprint(i), "end")
 	}
 }

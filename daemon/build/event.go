@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/boxkiln/boxkiln/hypervisor"
 )
 
 // EventKind says what an Event tells.
@@ -66,6 +68,8 @@ type Event struct {
 	Choices []string `json:"choices,omitempty"`
 	// Hold marks a question that only a person answers.
 	Hold bool `json:"hold,omitempty"`
+	// IDs are what an EventArtifact tells of, if it lies in a cloud.
+	IDs []hypervisor.RemoteID `json:"ids,omitempty"`
 }
 
 // StepPhase is where a step is.
@@ -126,6 +130,11 @@ func (l Log) Mark(m Mark, detail string) { l.emit(Event{Kind: EventMark, Mark: m
 
 // Artifact tells a line of the summary.
 func (l Log) Artifact(text string) { l.emit(Event{Kind: EventArtifact, Text: text}) }
+
+// Images tells of things that the build made in a cloud, in a line of the summary for all of them.
+func (l Log) Images(ids []hypervisor.RemoteID) {
+	l.emit(Event{Kind: EventArtifact, Text: hypervisor.DescribeIDs(ids), IDs: hypervisor.SortIDs(ids)})
+}
 
 // Progress tells that done of total bytes of what text names are through.
 func (l Log) Progress(text string, done, total int64) {

@@ -30,25 +30,26 @@ type Session struct {
 	Driver  hypervisor.Driver
 	Ask     Asker
 
-	Media     iso.File            // fetch-media; zero without media
-	Source    iso.File            // fetch-media: the exported machine to start from; zero without one
-	Fetched   map[string]string   // fetch-media: what the driver asked for, by name
-	Key       KeyPair             // make-key; zero when the template brings its own login
-	Seed      SeedServer          // serve-seed; nil without one
-	Reached   string              // wait-guest: host:port at which the guest answered
-	HostKey   string              // wait-guest: as in authorized_keys; one that is known before must be shown again
-	Machine   hypervisor.Machine  // create-machine
-	Guest     provisioners.Guest  // wait-guest
-	Made      hypervisor.Artifact // export: the machine's own files
-	KeepMade  bool                // post-process: whether those files are a result
-	Results   []hypervisor.File   // post-process: every file that stays
-	Box       *hypervisor.File    // post-process: the box to publish, if a post-processor made one
-	BaseBox   string              // fetch-media: the box whose disk is the medium, as a box:// URL with its version; empty for none
-	Images    []Image             // post-process, package: what was made in clouds out of the machine's disks
-	Boxes     []hypervisor.File   // package: the boxes to publish, besides the one that a post-processor made
-	Packaging Packaging           // check-guest: what the guest said; package: what follows for the packages
-	Packages  []byte              // record-packages: what is installed, as CycloneDX; nil if that is not known
-	MadeBy    ID                  // restore-artifact: the build that made what was taken; empty if this one makes it
+	Media     iso.File              // fetch-media; zero without media
+	Source    iso.File              // fetch-media: the exported machine to start from; zero without one
+	Fetched   map[string]string     // fetch-media: what the driver asked for, by name
+	Key       KeyPair               // make-key; zero when the template brings its own login
+	Seed      SeedServer            // serve-seed; nil without one
+	Reached   string                // wait-guest: host:port at which the guest answered
+	HostKey   string                // wait-guest: as in authorized_keys; one that is known before must be shown again
+	Machine   hypervisor.Machine    // create-machine
+	Guest     provisioners.Guest    // wait-guest
+	Made      hypervisor.Artifact   // export: the machine's own files
+	KeepMade  bool                  // post-process: whether those files are a result
+	Results   []hypervisor.File     // post-process: every file that stays
+	IDs       []hypervisor.RemoteID // post-process, package: everything in a cloud that stays
+	Box       *hypervisor.File      // post-process: the box to publish, if a post-processor made one
+	BaseBox   string                // fetch-media: the box whose disk is the medium, as a box:// URL with its version; empty for none
+	Images    []Image               // post-process, package: what was made in clouds out of the machine's disks
+	Boxes     []hypervisor.File     // package: the boxes to publish, besides the one that a post-processor made
+	Packaging Packaging             // check-guest: what the guest said; package: what follows for the packages
+	Packages  []byte                // record-packages: what is installed, as CycloneDX; nil if that is not known
+	MadeBy    ID                    // restore-artifact: the build that made what was taken; empty if this one makes it
 
 	mu        sync.Mutex
 	abort     context.CancelCauseFunc

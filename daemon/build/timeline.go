@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/boxkiln/boxkiln/hypervisor"
 )
 
 // Moment is one thing on the timeline of a build: a step with how long it took, a mark, a request for a seed file, or a
@@ -29,13 +31,24 @@ type Moment struct {
 // momentLimit bounds the moments of an attempt: a guest may ask for seed files without end.
 const momentLimit = 2000
 
+// Made is a line of the summary of a build: what it made.
+type Made struct {
+	Text string `json:"text"`
+	// IDs are of what lies in a cloud.
+	IDs []hypervisor.RemoteID `json:"ids,omitempty"`
+}
+
 // Timeline is a fold over the events of a build, in order. The zero value is ready. It is not safe for concurrent use.
 type Timeline struct {
 	moments []Moment
 	attempt int
 	began   bool // the attempt has begun and not ended
 	first   int  // where the moments of the attempt begin
+	made    []Made
 }
+
+// Made returns what the last attempt told that it made, in its order.
+func (t *Timeline) Made() []Made { return slices.Clone(t.made) }
 
 // Add takes the next event of the build's log. Most kinds of events leave no moment.
 func (t *Timeline) Add(e Event) {
@@ -44,6 +57,8 @@ func (t *Timeline) Add(e Event) {
 		t.state(e)
 	case EventStep:
 		t.step(e)
+	case EventArtifact:
+		t.made = append(t.made, Made{e.Text, e.IDs})
 	case EventMark:
 		t.add(e, Moment{Name: string(e.Mark), Detail: e.Text})
 	case EventSeed:
@@ -71,7 +86,7 @@ func (t *Timeline) state(e Event) {
 	switch {
 	case e.State == Running:
 		t.attempt = max(t.attempt+1, e.Attempt)
-		t.began, t.first = true, len(t.moments)
+		t.began, t.first, t.made = true, len(t.moments), nil
 		t.add(e, Moment{Name: string(e.State), Phase: StepBegan})
 		return
 	case e.State.Final() && t.began:

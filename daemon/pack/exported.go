@@ -76,7 +76,7 @@ func (j *job) openDisks() error {
 
 func (j *job) needDisks() error {
 	if len(j.exported.disks) == 0 {
-		return errors.New("the artifact has no disk to put into a box")
+		return fmt.Errorf("the artifact has no disk to make anything of: it is %s", described(j.artifact))
 	}
 	return nil
 }

@@ -7,7 +7,7 @@
 // ([GuestScript]), and [Warnings] say where that cannot be.
 //
 // Artifacts come from any driver: disks alone, or what VirtualBox and VMware export, of which boxes of their own are made
-// without another copy of the disks. [Open] reads the same out of a box, an appliance or an image of anybody's.
+// without another copy of the disks, or images in a cloud, of which a box has the ids alone. [Open] reads the same out of a box, an appliance or an image of anybody's.
 package pack
 
 import (
@@ -83,6 +83,9 @@ var ErrNoLayout = errors.New("boxes for this provider cannot be made")
 
 // ProviderOf names the provider of Vagrant that runs an artifact best.
 func ProviderOf(a hypervisor.Artifact) (string, error) {
+	if hypervisor.AMIs(a.IDs) {
+		return boxfile.AWS, nil
+	}
 	for _, name := range []string{a.Builder, a.Driver} {
 		switch {
 		case name == "qemu", name == "libvirt":
@@ -93,7 +96,7 @@ func ProviderOf(a hypervisor.Artifact) (string, error) {
 			return boxfile.VMwareDesktop, nil
 		}
 	}
-	return "", fmt.Errorf("%w: the artifact is of builder %q and driver %q; only those of libvirt, VirtualBox and VMware are known",
+	return "", fmt.Errorf("%w: the artifact is of builder %q and driver %q; only those of libvirt, VirtualBox, VMware and EC2 are known",
 		ErrNoLayout, a.Builder, a.Driver)
 }
 
@@ -114,9 +117,7 @@ type job struct {
 // newJob looks at the artifact.
 func newJob(ctx context.Context, a hypervisor.Artifact, o Options) (*job, error) {
 	j := &job{artifact: a, Options: o}
-	if j.Architecture == "" {
-		j.Architecture = ArchitectureOf(a)
-	}
+	j.Architecture = cmp.Or(j.Architecture, ArchitectureOf(a))
 	err := j.open(ctx)
 	if err == nil && o.Verify {
 		err = j.verify(ctx)
@@ -176,10 +177,13 @@ func Box(ctx context.Context, a hypervisor.Artifact, o Options, w io.Writer) (su
 			return boxfile.Summary{}, err
 		}
 	}
-	p := hypervisor.Package(o.Provider)
-	if !p.IsBox() {
-		return boxfile.Summary{}, fmt.Errorf("%w: %q; known are libvirt, virtualbox and vmware_desktop", ErrNoLayout, o.Provider)
+	if !CanMake(o.Provider) {
+		return boxfile.Summary{}, fmt.Errorf("%w: %q; known are libvirt, virtualbox, vmware_desktop and aws", ErrNoLayout, o.Provider)
 	}
+	if o.Provider == boxfile.AWS {
+		return remoteBox(ctx, a, o, w)
+	}
+	p := hypervisor.Package(o.Provider)
 	j, err := newJob(ctx, a, o)
 	if err != nil {
 		return boxfile.Summary{}, err
@@ -196,13 +200,30 @@ func Box(ctx context.Context, a hypervisor.Artifact, o Options, w io.Writer) (su
 	return j.box(ctx, p, l, disks, w)
 }
 
+// remoteBox writes a box of what lies in a cloud: there are no disks to look at.
+func remoteBox(ctx context.Context, a hypervisor.Artifact, o Options, w io.Writer) (boxfile.Summary, error) {
+	j := &job{artifact: a, Options: o}
+	j.Architecture = cmp.Or(j.Architecture, ArchitectureOf(a))
+	contents, err := j.aws()
+	if err != nil {
+		return boxfile.Summary{}, err
+	}
+	return j.write(ctx, boxfile.AWS, layout{}, contents, w)
+}
+
 // box lays out a box and streams it to w.
 func (j *job) box(ctx context.Context, p hypervisor.Package, l layout, disks []image, w io.Writer) (boxfile.Summary, error) {
 	contents, err := l.box(ctx, disks)
 	if err != nil {
 		return boxfile.Summary{}, err
 	}
-	contents.Metadata.Provider, contents.Metadata.Architecture = string(p), j.Architecture
+	return j.write(ctx, string(p), l, contents, w)
+}
+
+// write adds what all boxes have and streams the box to w.
+func (j *job) write(ctx context.Context, provider string, l layout, contents boxfile.Contents, w io.Writer) (boxfile.Summary, error) {
+	contents.Metadata.Provider, contents.Metadata.Architecture = provider, j.Architecture
+	var err error
 	if contents.Metadata.Machine, err = j.note(); err != nil {
 		return boxfile.Summary{}, err
 	}
@@ -210,9 +231,9 @@ func (j *job) box(ctx context.Context, p hypervisor.Package, l layout, disks []i
 		contents.Files = append(contents.Files, boxfile.File{Name: filepath.Base(path), Path: path})
 	}
 	contents.Info = j.Info
-	sum, err := boxfile.Write(ctx, w, contents, boxfile.Options{Level: j.level(l), Parallel: j.Parallel, Progress: j.title("packing " + string(p))})
+	sum, err := boxfile.Write(ctx, w, contents, boxfile.Options{Level: j.level(l), Parallel: j.Parallel, Progress: j.title("packing " + provider)})
 	if err != nil {
-		return boxfile.Summary{}, fmt.Errorf("pack a box for %s: %w", p, err)
+		return boxfile.Summary{}, fmt.Errorf("pack a box for %s: %w", provider, err)
 	}
 	return sum, nil
 }
@@ -270,7 +291,9 @@ func (j *job) vagrantfile(ours string) string {
 }
 
 // CanMake tells whether boxes for a provider of Vagrant can be made.
-func CanMake(provider string) bool { return hypervisor.Package(provider).IsBox() }
+func CanMake(provider string) bool {
+	return provider == boxfile.AWS || hypervisor.Package(provider).IsBox()
+}
 
 // ArchitectureOf names the architecture of an artifact as Vagrant does.
 func ArchitectureOf(a hypervisor.Artifact) string {

@@ -87,6 +87,9 @@ func newHash(typ string) (hash.Hash, error) {
 
 // Process reads each file once and adds the files of check sums to the artifact.
 func (c *checksum) Process(ctx context.Context, a hypervisor.Artifact) (hypervisor.Artifact, error) {
+	if err := needFiles(a); err != nil {
+		return a, err
+	}
 	src, err := newSource(ctx, c.env, "Computing check sums", a.Files)
 	if err != nil {
 		return a, err

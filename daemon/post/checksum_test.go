@@ -152,8 +152,8 @@ func TestManifestOfSomethingElse(t *testing.T) {
 
 func TestArtifactID(t *testing.T) {
 	t.Parallel()
-	a := hypervisor.Artifact{IDs: []hypervisor.RemoteID{{Region: "eu-west-1", ID: "ami-1"}, {ID: "x"}}}
-	if got := artifactID(a); got != "eu-west-1:ami-1,x" {
+	a := hypervisor.Artifact{IDs: []hypervisor.RemoteID{{Region: "us-east-1", ID: "ami-2"}, {Region: "eu-west-1", ID: "ami-1"}}}
+	if got := artifactID(a); got != "eu-west-1:ami-1,us-east-1:ami-2" {
 		t.Error(got)
 	}
 }

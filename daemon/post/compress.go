@@ -97,6 +97,9 @@ func CheckCompress(args json.RawMessage) error {
 
 // Process writes the archive and returns it as the artifact.
 func (c *compress) Process(ctx context.Context, a hypervisor.Artifact) (hypervisor.Artifact, error) {
+	if err := needFiles(a); err != nil {
+		return a, err
+	}
 	dest, err := c.env.Render(c.args.Output, map[string]string{"BuildName": c.env.Vars.BuildName, "BuilderType": c.env.Vars.BuilderType})
 	if err != nil {
 		return a, fmt.Errorf("output: %w", err)

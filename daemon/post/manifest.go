@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
@@ -165,14 +164,7 @@ func (m *manifest) add(ctx context.Context, path string, entry manifestEntry) er
 // artifactID names an artifact as Packer's builders and its vagrant post-processor do.
 func artifactID(a hypervisor.Artifact) string {
 	if len(a.IDs) > 0 {
-		ids := make([]string, len(a.IDs))
-		for i, id := range a.IDs {
-			ids[i] = id.ID
-			if id.Region != "" {
-				ids[i] = id.Region + ":" + id.ID
-			}
-		}
-		return strings.Join(ids, ",")
+		return hypervisor.JoinIDs(a.IDs)
 	}
 	for _, f := range a.Files {
 		if f.Role == hypervisor.RoleBox {

@@ -52,6 +52,14 @@ type keepsAlways struct{}
 // KeepsInput implements build.KeepsInput.
 func (keepsAlways) KeepsInput() (keep, force bool) { return true, true }
 
+// needFiles refuses an artifact that lies in a cloud, for a post-processor of which nothing would come.
+func needFiles(a hypervisor.Artifact) error {
+	if len(a.Files) > 0 || len(a.IDs) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the artifact is %s, which is no file of this host: leave this build out with only or except", hypervisor.JoinIDs(a.IDs))
+}
+
 // place returns the file that a post-processor makes, under the path that the template wants.
 func place(env build.PostEnv, dest string, role hypervisor.Role) (hypervisor.File, error) {
 	path, err := env.Outputs.Place(dest)

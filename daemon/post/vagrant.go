@@ -32,9 +32,13 @@ type VagrantArgs struct {
 const defaultBoxName = "packer_{{.BuildName}}_{{.Provider}}_{{.Architecture}}.box"
 
 type vagrant struct {
-	args VagrantArgs
-	env  build.PostEnv
+	args  VagrantArgs
+	env   build.PostEnv
+	cloud bool // Process was given what lies in a cloud
 }
+
+// KeepsInput implements build.KeepsInput. A box for a cloud only names what it was made of.
+func (v *vagrant) KeepsInput() (keep, force bool) { return v.cloud, v.cloud }
 
 // NewVagrant makes the post-processor that packs boxes.
 func NewVagrant(args json.RawMessage, env build.PostEnv) (build.PostProcessor, error) {
@@ -165,12 +169,13 @@ func (v *vagrant) Process(ctx context.Context, a hypervisor.Artifact) (hyperviso
 	if err != nil {
 		return a, err
 	}
+	v.cloud = o.Provider == boxfile.AWS
 	fmt.Fprintf(v.env.Out, "Creating Vagrant box for '%s' provider\n", o.Provider)
 	if err := write(ctx, a, o, &box); err != nil {
 		return a, err
 	}
 	fmt.Fprintf(v.env.Out, "Box %s: %d bytes, sha256 %s\n", box.Name(), box.Size, box.SHA256)
-	a.Files, a.Arch = []hypervisor.File{box}, o.Architecture
+	a.Files, a.IDs, a.Arch = []hypervisor.File{box}, nil, o.Architecture
 	return a, nil
 }
 

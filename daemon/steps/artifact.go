@@ -46,13 +46,35 @@ func (k *kept) keepArtifact(ctx context.Context, s *build.Session) error {
 // the plan makes.
 func (k *kept) artifactWanted(s *build.Session) bool {
 	i := len(k.stages) - 1
-	return i >= 0 && !k.artifact() && k.stages[i].Never == "" && len(s.Results) > 0 && s.Touched() == ""
+	return i >= 0 && !k.artifact() && k.stages[i].Never == "" && (len(s.Results) > 0 || len(s.IDs) > 0) &&
+		s.Touched() == "" && keepsIDs(s)
+}
+
+// keepsIDs tells whether somebody can say later that what the build made in a cloud is still there.
+func keepsIDs(s *build.Session) bool {
+	_, ok := s.Driver.(hypervisor.Keeper)
+	return ok || len(s.IDs) == 0
+}
+
+// gone says why the things in a cloud that an artifact names cannot be taken for those of this build; nothing if they can.
+func (k *kept) gone(ctx context.Context, s *build.Session, a *hypervisor.Artifact) string {
+	if a == nil || len(a.IDs) == 0 {
+		return ""
+	}
+	keeper, ok := s.Driver.(hypervisor.Keeper)
+	if !ok {
+		return fmt.Sprintf("driver %s cannot tell whether %s is still there", s.Driver.Name(), hypervisor.JoinIDs(a.IDs))
+	}
+	if err := keeper.Remains(ctx, k.set.spec(s), a.IDs); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // copyArtifact copies the results of a build to dir, under numbers.
 func copyArtifact(ctx context.Context, s *build.Session, dir string) (hypervisor.Artifact, error) {
 	a := s.Made
-	a.Files = nil
+	a.Files, a.IDs = nil, s.IDs
 	for i, f := range s.Results {
 		dest, err := destOf(s, f)
 		if err != nil {
@@ -131,6 +153,7 @@ func (k *kept) restoreArtifact(ctx context.Context, s *build.Session) error {
 	s.Log.Say("Nothing changed: taking the artifact of build %s, %s", e.Build, k.age)
 	s.Made, s.KeepMade, s.MadeBy = *e.Artifact, e.KeepMade, e.Build
 	s.Made.Files = nil
+	addIDs(s, e.Artifact.IDs)
 	var err error
 	if s.Packages, err = keptPackages(k.from.Dir); err != nil {
 		return fmt.Errorf("restore the list of packages: %w", err)
@@ -163,7 +186,7 @@ func (k *kept) restoreArtifact(ctx context.Context, s *build.Session) error {
 	}
 	tellPackages(s)
 	if s.KeepMade {
-		s.Log.Artifact(fmt.Sprintf("VM files in directory: %s", s.Plan.OutputDirectory()))
+		tellMade(s)
 	}
 	return nil
 }

@@ -13,16 +13,12 @@ import (
 	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
-// export writes the machine's disks to the output directory.
+// export writes the machine's disks to the output directory; a machine in a cloud becomes images there.
 func (t *Set) export(ctx context.Context, s *build.Session) error {
-	dir, err := s.Outputs.Place(s.Plan.OutputDirectory())
+	dir, err := exportDir(s)
 	if err != nil {
 		return fmt.Errorf("the output directory: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("the output directory: %w", err)
-	}
-	s.Log.Say("Exporting the disks...")
 	out := s.Log.Writer()
 	defer out.Close()
 	a, err := s.Machine.Export(ctx, dir, hypervisor.ExportOptions{
@@ -38,11 +34,26 @@ func (t *Set) export(ctx context.Context, s *build.Session) error {
 	return nil
 }
 
-// postProcess runs the chains of post-processors. Each begins with the machine's own artifact; what nobody keeps is
-// removed, as Packer does.
+// exportDir is the output directory; nothing in a cloud has one.
+func exportDir(s *build.Session) (string, error) {
+	if s.Plan.Machine.Remote {
+		s.Log.Say("Making an image of the machine...")
+		return "", nil
+	}
+	dir, err := s.Outputs.Place(s.Plan.OutputDirectory())
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	s.Log.Say("Exporting the disks...")
+	return dir, err
+}
+
+// postProcess runs the chains of post-processors. Each begins with the machine's own artifact; files that nobody keeps are
+// removed, as Packer does. What lies in a cloud stays: boxes and lists name it.
 func (t *Set) postProcess(ctx context.Context, s *build.Session) error {
 	keepMade := len(s.Plan.Post) == 0 && len(s.Plan.Packages.Package) == 0
-	s.Results = nil
+	s.Results, s.IDs = nil, nil
+	addIDs(s, s.Made.IDs)
 	for _, chain := range s.Plan.Post {
 		keep, err := t.chain(ctx, s, chain)
 		if err != nil {
@@ -52,10 +63,26 @@ func (t *Set) postProcess(ctx context.Context, s *build.Session) error {
 	}
 	if keepMade {
 		s.Results = addResults(s.Results, s.Made.Files)
-		s.Log.Artifact(fmt.Sprintf("VM files in directory: %s", s.Plan.OutputDirectory()))
+		tellMade(s)
 	}
 	s.KeepMade = keepMade
 	return syncMade(s)
+}
+
+// tellMade adds the machine's own files to the summary of the build.
+func tellMade(s *build.Session) {
+	if !s.Plan.Machine.Remote {
+		s.Log.Artifact(fmt.Sprintf("VM files in directory: %s", s.Plan.OutputDirectory()))
+	}
+}
+
+// addIDs adds things in a cloud that are not known yet to what stays, and to the summary.
+func addIDs(s *build.Session, ids []hypervisor.RemoteID) {
+	fresh := slices.DeleteFunc(slices.Clone(ids), func(id hypervisor.RemoteID) bool { return slices.Contains(s.IDs, id) })
+	if len(fresh) > 0 {
+		s.IDs = append(s.IDs, fresh...)
+		s.Log.Images(fresh)
+	}
 }
 
 // syncMade makes those of the machine's files durable that are results. Most builds keep a box instead, and never have hundreds
@@ -90,6 +117,7 @@ func (t *Set) chain(ctx context.Context, s *build.Session, chain []build.PostPla
 		if err != nil {
 			return false, fmt.Errorf("post-processor %s: %w", p.Type, err)
 		}
+		addIDs(s, next.IDs)
 		switch {
 		case i == 0:
 			keepMade = keep

@@ -145,6 +145,9 @@ func (k *kept) unfit(ctx context.Context, s *build.Session, e checkpoint.Entry) 
 	if old := build.TooOld(k.stages, e.Ran, k.set.Now()); old != "" {
 		return old
 	}
+	if why := k.gone(ctx, s, e.Artifact); why != "" {
+		return why
+	}
 	return k.misfit(ctx, s, e)
 }
 

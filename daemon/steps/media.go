@@ -21,6 +21,9 @@ func (t *Set) prepare(ctx context.Context, s *build.Session) error {
 	if err := t.checkPublication(ctx, s.Plan); err != nil {
 		return err
 	}
+	if s.Plan.Machine.Remote {
+		return nil
+	}
 	dir, err := s.Outputs.Place(s.Plan.OutputDirectory())
 	if err != nil {
 		return fmt.Errorf("the output directory: %w", err)

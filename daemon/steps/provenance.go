@@ -15,6 +15,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/boxregistry"
 	"github.com/boxkiln/boxkiln/boxregistry/blob"
+	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
 	"github.com/boxkiln/boxkiln/boxregistry/provenance"
 	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	"github.com/boxkiln/boxkiln/daemon/build"
@@ -138,6 +139,11 @@ func (t *Set) record(ctx context.Context, s *build.Session, id provenance.Identi
 		Internal: provenance.Internal{Driver: s.Plan.Driver, Firmware: f.Firmware}, Dependencies: dependencies(s, hide),
 		Builder: s.Tag.Install, Version: t.Version, Log: "/builds/" + string(s.Build), SBOM: s.Packages,
 		Metadata: provenance.Metadata{InvocationID: string(s.Build), Attempt: s.Attempt, FinishedOn: t.Now().UTC().Truncate(time.Second), ArtifactOf: string(s.MadeBy)},
+	}
+	if f.Provider == boxfile.AWS {
+		for _, id := range hypervisor.SortIDs(s.IDs) {
+			r.Images = append(r.Images, id.URI())
+		}
 	}
 	if f.Smoke.Tried() {
 		r.Metadata.Smoke = &provenance.Smoke{Passed: f.Smoke.Passed, Detail: hide(f.Smoke.Detail), At: f.Smoke.At.UTC().Truncate(time.Second)}

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/boxkiln/boxkiln/boxregistry"
@@ -73,7 +74,7 @@ func (t *Set) publish(ctx context.Context, s *build.Session) error {
 			return fmt.Errorf("publish %s %s: %w", s.Plan.Publish.Box, s.Plan.Publish.Version, err)
 		}
 	}
-	if s.KeepMade {
+	if s.KeepMade || s.Plan.Machine.Remote {
 		return nil
 	}
 	dir, err := s.Outputs.Place(s.Plan.OutputDirectory())
@@ -86,8 +87,12 @@ func (t *Set) publish(ctx context.Context, s *build.Session) error {
 // publishBoxes publishes every box of the build, each as a provider of one version, which is released when all are in.
 func (t *Set) publishBoxes(ctx context.Context, s *build.Session) error {
 	var published []boxregistry.Publication
-	for _, box := range boxes(s) {
-		pub, err := t.publishBox(ctx, s, box)
+	list := parcels(s)
+	if len(list) == 0 {
+		return fmt.Errorf("%w: the build made no file, and what it made in a cloud (%s) is no image of EC2", pack.ErrNoLayout, hypervisor.JoinIDs(s.IDs))
+	}
+	for _, p := range list {
+		pub, err := t.publishBox(ctx, s, p)
 		if err != nil {
 			return err
 		}
@@ -96,30 +101,48 @@ func (t *Set) publishBoxes(ctx context.Context, s *build.Session) error {
 	return t.release(ctx, s, published)
 }
 
-// boxes lists those of the build. nil is one that nobody has packed: it is made of the machine's own files.
-func boxes(s *build.Session) []*hypervisor.File {
-	var list []*hypervisor.File
-	if s.Box != nil || len(s.Boxes) == 0 {
-		list = append(list, s.Box)
+// parcel is one box to publish: a file, or else what is packed straight into the store.
+type parcel struct {
+	box      *hypervisor.File
+	made     hypervisor.Artifact // to pack when there is no file
+	provider string              // of made; empty for that of the driver
+}
+
+// parcels lists the boxes of the build. What nobody has packed yet is packed of the machine's own files, and of what it became
+// in a cloud.
+func parcels(s *build.Session) []parcel {
+	var list []parcel
+	switch {
+	case s.Box != nil:
+		list = append(list, parcel{box: s.Box})
+	case len(s.Boxes) == 0 && !s.Plan.Machine.Remote:
+		list = append(list, parcel{made: s.Made})
 	}
 	for i := range s.Boxes {
-		list = append(list, &s.Boxes[i])
+		list = append(list, parcel{box: &s.Boxes[i]})
+	}
+	if hypervisor.AMIs(s.IDs) && !slices.ContainsFunc(list, func(p parcel) bool { return p.box != nil && p.box.Format == boxfile.AWS }) {
+		list = append(list, parcel{provider: boxfile.AWS, made: hypervisor.Artifact{
+			Builder: s.Made.Builder, Driver: s.Made.Driver, Arch: s.Made.Arch, IDs: s.IDs}})
 	}
 	return list
 }
 
-func (t *Set) publishBox(ctx context.Context, s *build.Session, box *hypervisor.File) (boxregistry.Publication, error) {
+func (t *Set) publishBox(ctx context.Context, s *build.Session, p parcel) (boxregistry.Publication, error) {
 	pub, err := publication(s.Plan)
 	if err != nil {
 		return pub, err
 	}
-	if box == nil || box.Package == "" {
+	if p.provider != "" {
+		pub.File.Provider = boxregistry.Provider(p.provider)
+	}
+	if p.box == nil || p.box.Package == "" {
 		s.Log.Say("Publishing %s %s...", pub.Box, pub.Version)
 	} else {
-		s.Log.Say("Publishing %s %s for %s...", pub.Box, pub.Version, box.Package)
+		s.Log.Say("Publishing %s %s for %s...", pub.Box, pub.Version, p.box.Package)
 	}
 	var sum hash.Hash
-	if err := t.storeBox(ctx, s, box, &pub, &sum); err != nil {
+	if err := t.storeBox(ctx, s, p, &pub, &sum); err != nil {
 		return pub, err
 	}
 	smokeErr := t.smoke(ctx, s, &pub) // before the provenance, which tells of it
@@ -159,27 +182,36 @@ func (t *Set) release(ctx context.Context, s *build.Session, published []boxregi
 
 // storeBox puts the box's bytes into the blob store, keeps what is in them and completes the publication. sum will be what
 // the box's signature signs.
-func (t *Set) storeBox(ctx context.Context, s *build.Session, box *hypervisor.File, pub *boxregistry.Publication, sum *hash.Hash) error {
-	known, err := t.boxBytes(ctx, s, box, pub, sum)
+func (t *Set) storeBox(ctx context.Context, s *build.Session, p parcel, pub *boxregistry.Publication, sum *hash.Hash) error {
+	known, err := t.boxBytes(ctx, s, p, pub, sum)
 	if err != nil {
 		return err
 	}
 	if err := placeBox(pub, known); err != nil {
 		return err
 	}
-	pub.File.Firmware = "bios"
-	if s.Plan.Machine.Firmware.UEFI {
-		pub.File.Firmware = "uefi"
-	}
+	pub.File.Firmware = firmwareOf(s.Plan.Machine)
 	return build.OurFault(t.Registry.SetContents(ctx, pub.File.Digest, known))
+}
+
+// firmwareOf is the firmware in the registry's words; empty where a cloud chooses it.
+func firmwareOf(m hypervisor.Spec) string {
+	switch {
+	case m.Firmware.UEFI:
+		return "uefi"
+	case m.Remote:
+		return ""
+	}
+	return "bios"
 }
 
 // boxBytes stores the box in one pass, and tells what is in it. One that no post-processor made is packed straight into the
 // store. One that our packer made is copied: its digest shows that nobody has changed it, and the packer said what is in it.
 // Every other is inspected while it is copied.
-func (t *Set) boxBytes(ctx context.Context, s *build.Session, box *hypervisor.File, pub *boxregistry.Publication, sum *hash.Hash) (boxfile.Summary, error) {
+func (t *Set) boxBytes(ctx context.Context, s *build.Session, p parcel, pub *boxregistry.Publication, sum *hash.Hash) (boxfile.Summary, error) {
+	box := p.box
 	if box == nil {
-		return t.store(ctx, box, sum, func(w io.Writer) (boxfile.Summary, error) { return t.packBox(ctx, s, pub, w) })
+		return t.store(ctx, box, sum, func(w io.Writer) (boxfile.Summary, error) { return t.packBox(ctx, s, p.made, pub, w) })
 	}
 	if said, ok := saidOf(box); ok {
 		known, err := t.store(ctx, box, sum, func(w io.Writer) (boxfile.Summary, error) { return said, copyBox(ctx, box, w) })
@@ -254,9 +286,9 @@ func placeBox(pub *boxregistry.Publication, known boxfile.Summary) (err error) {
 	return err
 }
 
-func (t *Set) packBox(ctx context.Context, s *build.Session, pub *boxregistry.Publication, w io.Writer) (boxfile.Summary, error) {
+func (t *Set) packBox(ctx context.Context, s *build.Session, made hypervisor.Artifact, pub *boxregistry.Publication, w io.Writer) (boxfile.Summary, error) {
 	s.Log.Say("Packing the box...")
-	return pack.Box(ctx, s.Made, pack.Options{
+	return pack.Box(ctx, made, pack.Options{
 		Provider: string(pub.File.Provider), Architecture: string(pub.File.Architecture),
 		Hardware: pack.HardwareOf(s.Plan.Machine), Scratch: s.Dirs.Scratch, Progress: s.Log.Progress,
 	}, w)

@@ -56,7 +56,7 @@ func TestStoreBoxKeepsContents(t *testing.T) {
 		}
 		pub := boxregistry.Publication{File: boxregistry.File{Provider: "libvirt", Architecture: "amd64"}}
 		var h hash.Hash
-		if err := set.storeBox(t.Context(), s, s.Box, &pub, &h); err != nil {
+		if err := set.storeBox(t.Context(), s, parcel{box: s.Box}, &pub, &h); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}

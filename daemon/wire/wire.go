@@ -40,6 +40,8 @@ type BuildList struct {
 type BuildReply struct {
 	build.Record
 	Steps []build.StepRecord `json:"steps"`
+	// Made is what the last attempt made, as the summary at the end of a build tells it.
+	Made []build.Made `json:"made,omitempty"`
 }
 
 // CancelReply is the state of a build after it was asked to stop.

@@ -27,6 +27,7 @@ type Args struct {
 	NoMemory      string          `json:"fake_no_memory" doc:"What keeps the memory of the machine from being frozen." guest:"no"`
 	FreezeTime    schema.Duration `json:"fake_freeze_time" doc:"How long it takes to freeze the machine." guest:"no"`
 	ThawTime      schema.Duration `json:"fake_thaw_time" doc:"How long it takes to thaw the machine." guest:"no"`
+	Regions       []string        `json:"fake_regions" doc:"Regions of a cloud in which the machine becomes images, instead of files." guest:"artifact"`
 }
 
 // Groups returns the driver's groups of arguments.
@@ -61,16 +62,21 @@ func (Planner) Plan(args json.RawMessage) (hypervisor.Spec, error) {
 		Arch: "amd64", CPUs: max(a.CPUs, 1), MemoryMiB: orDefault(a.Memory, defaultMemory),
 		Disks:   []hypervisor.Disk{{Size: orDefault(a.DiskSize, 1) << 20, Format: "qcow2", Interface: "virtio"}},
 		Network: hypervisor.Network{Model: "virtio", Forward: []int{forward}, HostAddress: "10.0.2.2"},
-		Options: options,
+		Remote:  len(a.Regions) > 0, Options: options,
 	}, nil
 }
 
 var _ hypervisor.Reacher = Planner{}
 
 // Reaching implements hypervisor.Reacher. How long a guest takes for its part and where it fails is not what it is, as the
-// arguments say.
-func (Planner) Reaching(json.RawMessage, schema.Reach) ([]schema.Value, string, error) {
-	return nil, "", nil
+// arguments say; where it becomes an image is what the artifact is.
+func (Planner) Reaching(options json.RawMessage, r schema.Reach) ([]schema.Value, string, error) {
+	var s Script
+	if err := json.Unmarshal(options, &s); err != nil {
+		return nil, "", err
+	}
+	values, err := schema.Reaching(Args{Regions: s.Regions}, r)
+	return values, "", err
 }
 
 func (a Args) check() error {
@@ -90,7 +96,7 @@ func (a Args) script(install bool) Script {
 		BootDelay: time.Duration(a.BootDelay), Install: install, InstallTime: time.Duration(a.InstallTime),
 		InstallerSSH: a.InstallerSSH, SSH: !a.NoSSH, PowerOffAfter: time.Duration(a.PowerOffAfter),
 		CrashAt: Phase(a.CrashAt), IgnoreACPI: a.IgnoreACPI,
-		NoMemory: a.NoMemory, FreezeTime: time.Duration(a.FreezeTime), ThawTime: time.Duration(a.ThawTime),
+		NoMemory: a.NoMemory, FreezeTime: time.Duration(a.FreezeTime), ThawTime: time.Duration(a.ThawTime), Regions: a.Regions,
 	}
 }
 

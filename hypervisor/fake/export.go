@@ -16,7 +16,8 @@ import (
 // varsFile is the name of exported firmware variables, that of Packer's qemu builder.
 const varsFile = "efivars.fd"
 
-// Export implements hypervisor.Machine. The disks are empty images of the machine's sizes.
+// Export implements hypervisor.Machine. The disks are empty images of the machine's sizes; in a cloud there are no files, but
+// ids.
 func (m *Machine) Export(ctx context.Context, dir string, o hypervisor.ExportOptions) (a hypervisor.Artifact, err error) {
 	what := fmt.Sprintf("export machine %q", m.handle.Name)
 	if err := m.host.fault(what, func(f *Faults) *int { return &f.Export }); err != nil {
@@ -27,6 +28,10 @@ func (m *Machine) Export(ctx context.Context, dir string, o hypervisor.ExportOpt
 		return a, fmt.Errorf("%s: %w", what, err)
 	}
 	a = hypervisor.Artifact{Driver: Name, Arch: spec.Arch, UEFI: spec.Firmware.UEFI}
+	if spec.Remote {
+		a.IDs, err = m.makeImages()
+		return a, err
+	}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%s: %w", what, err)

@@ -59,6 +59,7 @@ type Host struct {
 	mu       sync.Mutex
 	closed   bool
 	machines map[string]*record
+	images   []hypervisor.RemoteID // that machines became in regions of this host
 	faults   Faults
 	counts   Counts
 	changed  chan struct{} // closed when any machine changes its state
@@ -96,6 +97,9 @@ func NewHost(root string, opts Options) (*Host, error) {
 		return nil, err
 	}
 	if err := fsx.Sweep(root); err != nil {
+		return nil, err
+	}
+	if h.images, err = readImages(root); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(root)

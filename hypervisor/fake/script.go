@@ -29,6 +29,8 @@ type Script struct {
 	// FreezeTime passes when half of the files are frozen, and ThawTime when the machine is half-thawed.
 	FreezeTime time.Duration `json:"freeze_time,omitempty"`
 	ThawTime   time.Duration `json:"thaw_time,omitempty"`
+	// Regions make the host a cloud: an export makes an image in each of them, and no file.
+	Regions []string `json:"regions,omitempty"`
 }
 
 // Phase is how far a guest has come.

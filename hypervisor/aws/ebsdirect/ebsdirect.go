@@ -58,7 +58,8 @@ type Options struct {
 	KMSKey  string
 	// Parallel is how many blocks are sent at once at most; 0 for 64.
 	Parallel int
-	// Journal is a file beside which nobody else writes; "" for none. It is gone when Write succeeds.
+	// Journal is a file that nobody else writes; "" for none. It stays when Write succeeds, so that another Write finds the same snapshot
+	// if what comes after this one fails; [Forget] removes it.
 	Journal  string
 	Progress func(done, total int64) // in bytes of blocks that are not holes; may be nil
 	// Tries is how often a block is sent before Write gives up, with pauses that grow from FirstPause to LastPause; 0 for 50, 200 ms and 20 s.
@@ -116,8 +117,11 @@ func Write(ctx context.Context, r *account.Region, path string, o Options) (Snap
 	if err := w.run(ctx); err != nil {
 		return Snapshot{}, errors.Join(fmt.Errorf("write %q into a snapshot: %w", path, err), w.giveUp(ctx, err))
 	}
-	return w.made, w.journal.remove()
+	return w.made, nil
 }
+
+// Forget removes a journal, and not its snapshot.
+func Forget(path string) error { return (&journal{path: path}).remove() }
 
 // writer is one Write.
 type writer struct {

@@ -333,9 +333,16 @@ func TestGoesOn(t *testing.T) {
 		t.Errorf("calls are %v", calls)
 	}
 	w.same(path, s.ID)
+	again, err := ebsdirect.Write(t.Context(), w.region, path, impatient(ebsdirect.Options{Journal: journal}))
+	if err != nil || again.ID != s.ID || again.Sent != 0 {
+		t.Errorf("the snapshot is done: %+v, %v", again, err)
+	}
 	w.left(one)
+	if err := ebsdirect.Forget(journal); err != nil {
+		t.Error(err)
+	}
 	if _, err := os.Stat(journal); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the journal of a snapshot that is done: %v", err)
+		t.Errorf("a journal that is forgotten: %v", err)
 	}
 }
 
