@@ -53,8 +53,11 @@ func (t *Set) checkPublication(ctx context.Context, p *build.Plan) error {
 	if p.Packages.MakesBox() {
 		providers = nil
 		for _, name := range p.Packages.Package {
-			if hypervisor.Package(name).IsBox() {
+			switch p := hypervisor.Package(name); {
+			case p.IsBox():
 				providers = append(providers, boxregistry.Provider(name))
+			case p == hypervisor.PackageAMI:
+				providers = append(providers, boxfile.AWS)
 			}
 		}
 	}
@@ -117,7 +120,7 @@ func parcels(s *build.Session) ([]parcel, error) {
 	switch {
 	case s.Box != nil:
 		list = append(list, parcel{box: s.Box})
-	case len(s.Boxes) == 0 && !s.Plan.Machine.Remote:
+	case len(s.Boxes) == 0 && !s.Plan.Machine.Remote && !s.Plan.Packages.MakesBox():
 		list = append(list, parcel{made: s.Made})
 	}
 	for i := range s.Boxes {
