@@ -14,6 +14,11 @@ variable "iso_checksum" {
   default = "file:build/iso/debian12-mini.iso.sha256"
 }
 
+variable "cpus" {
+  type    = number
+  default = 2
+}
+
 variable "accelerator" {
   type    = string
   default = "tcg"
@@ -39,7 +44,7 @@ source "qemu" "debian12" {
   iso_checksum = var.iso_checksum
 
   accelerator    = var.accelerator
-  cpus           = 2
+  cpus           = var.cpus
   memory         = 1024
   disk_size      = "4G"
   disk_interface = var.disk_interface

@@ -17,6 +17,11 @@ variable "iso_checksum" {
   default = "file:build/iso/debian12-mini.iso.sha256"
 }
 
+variable "cpus" {
+  type    = number
+  default = 2
+}
+
 variable "accelerator" {
   type    = string
   default = "tcg"
@@ -42,7 +47,7 @@ source "qemu" "debian12" {
   iso_checksum = var.iso_checksum
 
   accelerator = var.accelerator
-  cpus        = 2
+  cpus        = var.cpus
   memory      = 1024
   disk_size   = "4G"
 
@@ -63,7 +68,7 @@ source "virtualbox-iso" "debian12" {
   iso_checksum = var.iso_checksum
 
   guest_os_type        = "Debian_64"
-  cpus                 = 2
+  cpus                 = var.cpus
   memory               = 1024
   disk_size            = 4096
   hard_drive_interface = "sata"
@@ -91,7 +96,7 @@ source "vmware-iso" "debian12" {
 
   guest_os_type = "debian12-64"
   version       = 19
-  cpus          = 2
+  cpus          = var.cpus
   memory        = 1024
   disk_size     = 4096
   disk_type_id  = "0"

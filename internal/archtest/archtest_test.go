@@ -92,6 +92,9 @@ func TestRulesForbid(t *testing.T) {
 		{"hypervisor/libvirt", "libvirt.org/go/libvirt", true},
 		{"daemon/steps", "libvirt.org/go/libvirtxml", false},
 		{"daemon/steps", "testing", false},
+		{"examples/driver", ours("hypervisor/disk"), true},
+		{"examples/driver", ours("hypervisor/libvirt"), false},
+		{"cmd/boxkiln", ours("examples/driver"), false},
 		{"brand/new", "fmt", false},
 	}
 	table := archtest.Design()

@@ -83,6 +83,7 @@ func rules() []Rule {
 			"the daemon knows no driver, guest or provisioner: cmd/boxkiln hands them over",
 		},
 		{[]string{"web/..."}, []string{inside, core, boxes, boxfile, bytes, packages, provenance, "web/..."}, "pages read values through interfaces of their own"},
+		{[]string{"examples/..."}, list([]string{inside, machine}, formats()), "an example of a driver is one in another place"},
 		{[]string{"cmd/..."}, []string{"..."}, "commands put everything together"},
 		{[]string{"test/..."}, []string{"..."}, "tests may use everything"},
 	}
@@ -101,6 +102,7 @@ func exceptions() []Exception {
 // reserved are libraries whose types must not spread.
 func reserved() []Reserved {
 	return []Reserved{
+		{Module + "/examples", []string{"examples/..."}}, // to read, and not part of the program
 		{"github.com/gin-gonic/gin", []string{"daemon/api", "boxregistry/vagrantapi", "web"}},
 		{"libvirt.org/go", []string{"hypervisor/libvirt"}},
 		{"github.com/mattn/go-sqlite3", []string{"internal/sqlitedb"}},

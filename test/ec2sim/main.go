@@ -1,4 +1,4 @@
-// Command ec2sim is a simulator of EC2, EBS direct and STS behind one address, with real guests under QEMU.
+// Command ec2sim is a simulator of EC2, EBS direct, S3 and STS behind one address, with real guests under QEMU.
 //
 // The real services cannot be reached where Boxkiln is tested. What they are asked is taken from unmodified clients (Packer 1.6.6,
 // awscli 2.9) and Amazon's API reference; see package cloud for what is simulated and what is not. The service that a request is for is read from the scope of
@@ -7,8 +7,10 @@
 //	ec2sim --listen 127.0.0.1:4599 --data DIR --image NAME=DISK.raw
 //	AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test aws --endpoint-url http://127.0.0.1:4599 --region us-east-1 ec2 describe-images
 //
-// --fault ACTION:CODE[:COUNT] makes calls fail, such as RunInstances:InsufficientInstanceCapacity:1 or *:RequestLimitExceeded:30;
-// InstanceDies, SnapshotFails and StaysHidden are no errors of a call but misfortunes of what it makes.
+// --fault [REGION/]ACTION:CODE[=WITH][:COUNT] makes calls fail, such as RunInstances:InsufficientInstanceCapacity:1,
+// eu-west-1/CopyImage:UnauthorizedOperation or *:RequestLimitExceeded:30; InstanceDies, SnapshotFails, StaysHidden=10s,
+// ImportFails=TEXT and NoCapacity are no errors of a call but misfortunes of what it makes. GET /_objects, unsigned, lists what
+// was made and not removed as JSON, for tests that must leave nothing.
 package main
 
 import (
@@ -47,17 +49,20 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	var images, faults pairs
+	var images, faults, buckets pairs
 	listen := flag.String("listen", "127.0.0.1:4599", "address to serve at")
 	data := flag.String("data", "", "folder for disks and machines; a temporary one unless given")
 	region := flag.String("region", "us-east-1", "region of the images given by --image")
 	latency := flag.Duration("latency", 0, "wait before every answer")
+	hidden := flag.Duration("hidden-for", 0, "how long new objects are not found; without it the first question is answered so")
+	inspect := flag.Bool("inspect", false, "have ImportImage look for a Linux with its kernel on the disk")
 	pace := flag.Duration("pace", 0, "how long states take that nobody computes for (default 100ms)")
 	memory := flag.Int("memory", 512, "MiB of memory of an instance")
 	noGuests := flag.Bool("no-guests", false, "run instances in name only")
 	verbose := flag.Bool("v", false, "log every call")
 	flag.Var(&images, "image", "NAME=DISK: an image from a raw disk that is there from the beginning; may be repeated")
-	flag.Var(&faults, "fault", "ACTION:CODE[:COUNT]: what goes wrong; may be repeated")
+	flag.Var(&buckets, "bucket", "NAME: a bucket of S3 that is there from the beginning; may be repeated")
+	flag.Var(&faults, "fault", "[REGION/]ACTION:CODE[=WITH][:COUNT]: what goes wrong; may be repeated")
 	flag.Parse()
 	dir, err := folder(*data)
 	if err != nil {
@@ -66,7 +71,7 @@ func run(ctx context.Context) error {
 	if *data == "" {
 		defer os.RemoveAll(dir)
 	}
-	cfg := cloud.Config{Dir: dir, Latency: *latency, Pace: *pace}
+	cfg := cloud.Config{Dir: dir, Latency: *latency, Pace: *pace, HiddenFor: *hidden, Inspect: *inspect}
 	if !*noGuests {
 		cfg.Guests = cloud.QEMU{Dir: dir, MemoryMB: *memory}
 	}
@@ -74,7 +79,7 @@ func run(ctx context.Context) error {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	c := cloud.New(cfg)
-	if err := furnish(ctx, c, *region, images, faults); err != nil {
+	if err := furnish(ctx, c, *region, images, buckets, faults); err != nil {
 		return errors.Join(err, c.Close())
 	}
 	return errors.Join(serve(ctx, *listen, c), c.Close())
@@ -87,8 +92,13 @@ func folder(name string) (string, error) {
 	return name, os.MkdirAll(name, 0o700)
 }
 
-// furnish gives the cloud its images and faults.
-func furnish(ctx context.Context, c *cloud.Cloud, region string, images, faults pairs) error {
+// furnish gives the cloud its images, buckets and faults.
+func furnish(ctx context.Context, c *cloud.Cloud, region string, images, buckets, faults pairs) error {
+	for _, name := range buckets {
+		if err := c.AddBucket(region, name); err != nil {
+			return fmt.Errorf("--bucket %s: %w", name, err)
+		}
+	}
 	for _, text := range faults {
 		f, err := cloud.ParseFault(text)
 		if err != nil {

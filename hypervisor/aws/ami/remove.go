@@ -50,7 +50,7 @@ func (m *Maker) makeRoom(ctx context.Context, r *account.Region, w Wanted) error
 			id := aws.ToString(im.ImageId)
 			gone, err := deregister(ctx, r, id)
 			if err != nil {
-				return false, fmt.Errorf("force_deregister: %w", err)
+				return false, fmt.Errorf("force_deregister: %w", err) // a protected image stays: it is not ours
 			}
 			if gone {
 				continue // and shown for a while
@@ -66,20 +66,12 @@ func (m *Maker) makeRoom(ctx context.Context, r *account.Region, w Wanted) error
 	})
 }
 
-// Remove deregisters an image, lifting its protection if the image is ours, and deletes its snapshots. What is gone is no error.
+// Remove deregisters an image of the owner, lifting its protection, and deletes the snapshots that were made for it. What is gone is
+// no error.
 func (m *Maker) Remove(ctx context.Context, im Image) error {
 	r := m.In(im.Region)
-	found, err := describe(ctx, r, im.ID)
-	switch {
-	case account.IsNotFound(err):
-	case err != nil:
-		return fmt.Errorf("look at the image %s in %s: %w", im.ID, im.Region, err)
-	default:
-		owner, ours := account.OwnerOf(found.Tags)
-		o := Object{Region: im.Region, Kind: KindImage, ID: im.ID, Owner: owner, Protected: protected(found) && ours && owner.Install == m.Owner.Install}
-		if _, err := remove(ctx, r, o); err != nil {
-			return err
-		}
+	if _, err := remove(ctx, r, Object{Region: im.Region, Kind: KindImage, ID: im.ID, Owner: m.Owner}); err != nil {
+		return err
 	}
 	if err := deleteUnused(ctx, r, im.Snapshots); err != nil {
 		return err
@@ -107,23 +99,28 @@ func calm(p account.Poll) time.Duration {
 }
 
 func (m *Maker) sweep(ctx context.Context, r *account.Region) error {
-	for since := time.Now(); ; {
+	seen, progress := time.Now(), time.Now()
+	for {
 		found, err := Find(ctx, r, m.Owner)
 		if err != nil {
 			return err
 		}
 		gone, inUse, err := removeAll(ctx, r, found)
+		if err != nil {
+			return errors.Join(err, inUse)
+		}
+		if len(found) > 0 {
+			seen = time.Now()
+		}
 		if gone > 0 {
-			since = time.Now()
+			progress = time.Now()
 			m.tell(r.Name, NoPercent, "Removed %d images and snapshots", gone)
 		}
-		switch quiet := time.Since(since); {
-		case err != nil:
-			return errors.Join(err, inUse)
-		case inUse != nil && quiet >= r.Poll.Grace:
-			return inUse
-		case inUse == nil && quiet >= calm(r.Poll):
+		switch {
+		case len(found) == 0 && time.Since(seen) >= calm(r.Poll):
 			return nil
+		case len(found) > 0 && time.Since(progress) >= r.Poll.Grace:
+			return inUse // nil if all is gone and EC2 still lists it
 		}
 		if err := netx.Pause(ctx, r.Poll.First); err != nil {
 			return err
@@ -159,31 +156,34 @@ func removeAll(ctx context.Context, r *account.Region, list []Object) (n int, in
 	return n, inUse, err
 }
 
-// remove removes one object of ours, and tells whether it was gone already.
+// remove removes one object of ours, and tells whether it was gone already. Protection is lifted when EC2 refuses, not when a list
+// tells of it: a call that was on its way may have put it on since.
 func remove(ctx context.Context, r *account.Region, o Object) (gone bool, err error) {
 	if o.Kind == KindSnapshot {
 		return deleteSnapshot(ctx, r, o.ID)
 	}
-	if o.Protected {
-		if _, err := r.EC2.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: &o.ID}); err != nil && !account.IsNotFound(err) {
-			return false, fmt.Errorf("take the protection off the image %s in %s: %w", o.ID, r.Name, err)
-		}
+	if gone, err = deregister(ctx, r, o.ID); !isProtected(err) {
+		return gone, err
 	}
-	return deregister(ctx, r, o.ID)
+	if _, err := r.EC2.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: &o.ID}); err != nil && !account.IsNotFound(err) {
+		return false, fmt.Errorf("take the protection off the image %s in %s: %w", o.ID, r.Name, err)
+	}
+	if gone, err = deregister(ctx, r, o.ID); isProtected(err) {
+		return false, fmt.Errorf("%w; its protection was taken off and stays for a day: boxkiln aws orphans removes it then", err)
+	}
+	return gone, err
 }
+
+// isProtected tells that an image cannot be deregistered because it is protected, or was less than a day ago.
+func isProtected(err error) bool { return account.Code(err) == "OperationNotPermitted" }
 
 // deregister deregisters an image and tells whether it was gone already.
 func deregister(ctx context.Context, r *account.Region, id string) (gone bool, err error) {
 	_, err = r.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: &id})
-	switch {
-	case account.IsNotFound(err):
-		return true, nil
-	case account.Code(err) == "OperationNotPermitted":
-		return false, fmt.Errorf("deregister the image %s in %s: %w; it is protected, or was until less than a day ago", id, r.Name, err)
-	case err != nil:
+	if err != nil && !account.IsNotFound(err) {
 		return false, fmt.Errorf("deregister the image %s in %s: %w", id, r.Name, err)
 	}
-	return false, nil
+	return err != nil, nil
 }
 
 // deleteSnapshot deletes a snapshot and tells whether it was gone already.

@@ -1,86 +1,16 @@
 package cloud
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
-	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 )
 
-// account is a cloud with one image of a small disk, and somebody who uses it by awscli.
-type account struct {
-	*testing.T
-	cloud *Cloud
-	url   string
-	image string
-}
-
-func newAccount(t *testing.T) account {
-	t.Helper()
-	if _, err := exec.LookPath("aws"); err != nil {
-		if os.Getenv("BOXKILN_REQUIRE_TOOLS") == "1" {
-			t.Fatalf("%v: test/setup/packages.sh test installs it", err)
-		}
-		t.Skipf("%v", err)
-	}
-	dir := t.TempDir()
-	disk := filepath.Join(dir, "disk.raw")
-	if err := os.WriteFile(disk, bytes.Repeat([]byte("disk"), BlockSize), 0o600); err != nil { // four blocks
-		t.Fatal(err)
-	}
-	c := New(Config{Dir: dir, Pace: time.Millisecond})
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	image, err := c.AddImage(t.Context(), "us-east-1", "base", disk)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := httptest.NewServer(c)
-	t.Cleanup(s.Close)
-	return account{t, c, s.URL, image}
-}
-
-// call runs awscli and returns what it prints and how it ends.
-func (a account) call(args ...string) (out string, err error) {
-	ctx, cancel := context.WithTimeout(a.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "aws", append([]string{"--endpoint-url", a.url, "--region", "us-east-1", "--output", "text"}, args...)...)
-	cmd.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1", "AWS_CONFIG_FILE=/nonexistent", "AWS_EC2_METADATA_DISABLED=true")
-	both, err := cmd.CombinedOutput()
-	return strings.TrimSpace(string(both)), err
-}
-
-// ok runs awscli to its good end.
-func (a account) ok(args ...string) string {
-	a.Helper()
-	out, err := a.call(args...)
-	if err != nil {
-		a.Fatalf("aws %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return out
-}
-
-// refused runs awscli to an error with a code.
-func (a account) refused(code string, args ...string) {
-	a.Helper()
-	if out, err := a.call(args...); err == nil || !strings.Contains(out, "("+code+")") {
-		a.Errorf("aws %s: %v, not %s:\n%s", strings.Join(args, " "), err, code, out)
-	}
-}
-
 // TestImageOfAnInstance is the way of amazon-ebs, by awscli: key, group, instance, image, and everything away again.
 func TestImageOfAnInstance(t *testing.T) {
 	t.Parallel()
-	a := newAccount(t)
+	a := newAccount(t, Config{})
 	if got := a.ok("ec2", "describe-images", "--owners", "self", "--filters", "Name=name,Values=b?se", "--query", "Images[].ImageId"); got != a.image {
 		a.Fatalf("the image is %s, not %q", a.image, got)
 	}
@@ -96,64 +26,31 @@ func TestImageOfAnInstance(t *testing.T) {
 		a.Errorf("one ClientToken started %s and %s", instance, again)
 	}
 	a.refused("InvalidInstanceID.NotFound", "ec2", "describe-instances", "--instance-ids", instance) // not yet
-	a.ok("ec2", "wait", "instance-running", "--instance-ids", instance)
+	a.until("running", "ec2", "describe-instances", "--filters", "Name=client-token,Values=once", "--query", "Reservations[].Instances[].State.Name")
 	a.refused("DependencyViolation", "ec2", "delete-security-group", "--group-id", group)
 	made := a.ok("ec2", "create-image", "--instance-id", instance, "--name", "made", "--query", "ImageId")
 	a.refused("InvalidAMIName.Duplicate", "ec2", "create-image", "--instance-id", instance, "--name", "made")
 	a.refused("InvalidAMIID.NotFound", "ec2", "describe-images", "--image-ids", made) // not yet
-	a.ok("ec2", "wait", "image-available", "--image-ids", made)
+	a.until("available", "ec2", "describe-images", "--image-ids", made, "--query", "Images[0].State")
 	a.ok("ec2", "terminate-instances", "--instance-ids", instance)
-	a.ok("ec2", "wait", "instance-terminated", "--instance-ids", instance)
-	a.ok("ec2", "delete-security-group", "--group-id", group) // awscli takes longer than the network interface
+	a.until("terminated", "ec2", "describe-instances", "--instance-ids", instance, "--query", "Reservations[].Instances[].State.Name")
+	a.until("", "ec2", "delete-security-group", "--group-id", group) // once the network interface is gone
 	a.ok("ec2", "delete-key-pair", "--key-name", "k")
 	snapshot := a.ok("ec2", "describe-images", "--image-ids", made, "--query", "Images[0].BlockDeviceMappings[0].Ebs.SnapshotId")
 	a.refused("InvalidSnapshot.InUse", "ec2", "delete-snapshot", "--snapshot-id", snapshot)
 	a.ok("ec2", "deregister-image", "--image-id", made)
 	a.ok("ec2", "delete-snapshot", "--snapshot-id", snapshot)
-	if n := a.cloud.Count(); n["images"] != 1 || n["snapshots"] != 1 || len(n) != 2 {
-		a.Errorf("left is %v beside the image that was there", n)
-	}
-}
-
-// TestImageOfBlocks is the way of EBS direct: a snapshot written block by block, and an image of it.
-func TestImageOfBlocks(t *testing.T) {
-	t.Parallel()
-	a := newAccount(t)
-	snapshot := a.ok("ebs", "start-snapshot", "--volume-size", "1", "--client-token", "once", "--query", "SnapshotId")
-	block := filepath.Join(t.TempDir(), "block")
-	if err := os.WriteFile(block, bytes.Repeat([]byte{7}, BlockSize), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	const sum = "S9m5WENJsFtm4wJYL3gSfQRLmfyFPSuT1qMT7Uu5YXM=" // not that of the block
-	put := []string{"ebs", "put-snapshot-block", "--snapshot-id", snapshot, "--block-index", "3", "--block-data", block, "--data-length", "524288", "--checksum-algorithm", "SHA256", "--checksum"}
-	a.refused("ValidationException", append(put, sum)...)
-	right, err := exec.CommandContext(t.Context(), "sh", "-c", `openssl dgst -sha256 -binary "$1" | base64`, "sh", block).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.ok(append(put, strings.TrimSpace(string(right)))...)
-	a.refused("ValidationException", "ebs", "complete-snapshot", "--snapshot-id", snapshot, "--changed-blocks-count", "2")
-	a.ok("ebs", "complete-snapshot", "--snapshot-id", snapshot, "--changed-blocks-count", "1")
-	if blocks, err := a.cloud.Blocks(snapshot); err != nil || len(blocks) != 1 || blocks[0] != 3 {
-		a.Errorf("the blocks are %v (%v)", blocks, err)
-	}
-	_, _ = a.call("ec2", "describe-snapshots", "--snapshot-ids", snapshot) // it is not found the first time
-	mapping, err := json.Marshal([]any{map[string]any{"DeviceName": "/dev/xvda", "Ebs": map[string]any{"SnapshotId": snapshot}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	image := a.ok("ec2", "register-image", "--name", "blocks", "--architecture", "x86_64", "--virtualization-type", "hvm", "--ena-support", "--boot-mode", "uefi",
-		"--root-device-name", "/dev/xvda", "--block-device-mappings", string(mapping), "--query", "ImageId")
-	if !strings.HasPrefix(image, "ami-") {
-		a.Errorf("the image is %q", image)
+	if left := a.cloud.Objects(); len(left) != 0 {
+		a.Errorf("left is %+v", left)
 	}
 }
 
 // TestFaults injects what goes wrong.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	a := newAccount(t)
-	for _, text := range []string{"DescribeRegions:RequestLimitExceeded:1", "RunInstances:InsufficientInstanceCapacity:1"} {
+	a := newAccount(t, Config{})
+	for _, text := range []string{"DescribeRegions:RequestLimitExceeded:1", "RunInstances:InsufficientInstanceCapacity:1", "StopInstances:UnauthorizedOperation", "AssumeRole:UnauthorizedOperation",
+		"StartSnapshot:UnauthorizedOperation", "PutObject:UnauthorizedOperation", "eu-west-1/DescribeImages:RequestExpired", "RunInstances:StaysHidden=150ms:1", "ImportImage:NoRole:1"} {
 		f, err := ParseFault(text)
 		if err != nil {
 			t.Fatal(err)
@@ -163,9 +60,106 @@ func TestFaults(t *testing.T) {
 	a.refused("RequestLimitExceeded", "ec2", "describe-regions")
 	a.ok("ec2", "describe-regions")
 	a.refused("InsufficientInstanceCapacity", "ec2", "run-instances", "--image-id", a.image)
+	a.refused("RequestExpired", "ec2", "describe-images", "--region", "eu-west-1")
+	a.refused("AuthFailure", "ec2", "describe-images", "--region", "mars-north-1")
+	a.refused("InvalidParameter", "ec2", "import-image", "--disk-containers", "Format=raw,UserBucket={S3Bucket=disks,S3Key=x}")
+	instance := a.ok("ec2", "run-instances", "--image-id", a.image, "--query", "Instances[0].InstanceId")
+	a.until("running", "ec2", "describe-instances", "--query", "Reservations[].Instances[].State.Name")
+	if out, err := a.call("ec2", "stop-instances", "--instance-ids", instance); err == nil || !strings.Contains(out, "is not authorized to perform: ec2:StopInstances") || !strings.Contains(out, "Encoded authorization failure message: ") {
+		t.Errorf("%v: %s", err, out)
+	}
+	a.refused("AccessDenied", "sts", "assume-role", "--role-arn", "arn:aws:iam::123456789012:role/x", "--role-session-name", "me")
+	a.refused("AccessDeniedException", "ebs", "start-snapshot", "--volume-size", "1")
+	a.refused("AccessDenied", "s3api", "put-object", "--bucket", "disks", "--key", "x")
 	for _, bad := range []string{"", "x", ":y", "a:b:0", "a:b:c:d"} {
 		if f, err := ParseFault(bad); err == nil {
 			t.Errorf("%q is %+v", bad, f)
 		}
+	}
+}
+
+// TestMisfortunes are faults that are no errors of a call.
+func TestMisfortunes(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, Config{Hidden: -1})
+	state := func(id string) []string {
+		return []string{"ec2", "describe-instances", "--instance-ids", id, "--query", "Reservations[].Instances[].[State.Name,StateReason.Code]"}
+	}
+	a.cloud.Inject(Fault{Action: "RunInstances", Code: InstanceDies, Count: 1})
+	run := []string{"ec2", "run-instances", "--image-id", a.image, "--query", "Instances[0].InstanceId"}
+	a.until("terminated\tServer.InternalError", state(a.ok(run...))...)
+	spot := a.ok(append(run, "--instance-market-options", "MarketType=spot")...)
+	a.until("running\tNone", state(spot)...)
+	if err := a.cloud.Interrupt(spot); err != nil {
+		t.Fatal(err)
+	}
+	a.until("terminated\tServer.SpotInstanceTermination", state(spot)...)
+	a.until("closed\tinstance-terminated-no-capacity", "ec2", "describe-spot-instance-requests", "--query", "SpotInstanceRequests[].[State,Status.Code]")
+	a.refused("SpotMaxPriceTooLow", append(run, "--instance-market-options", "MarketType=spot,SpotOptions={MaxPrice=0.0001}")...)
+	a.cloud.Inject(Fault{Action: "RequestSpotInstances", Code: NoCapacity})
+	a.ok("ec2", "request-spot-instances", "--launch-specification", "ImageId="+a.image+",InstanceType=t3.micro", "--query", "SpotInstanceRequests[0].SpotInstanceRequestId")
+	a.until("capacity-not-available", "ec2", "describe-spot-instance-requests", "--filters", "Name=state,Values=open", "--query", "SpotInstanceRequests[].Status.Code")
+	a.cloud.Inject(Fault{Action: "CopyImage", Code: SnapshotFails})
+	a.ok("ec2", "copy-image", "--name", "copied", "--source-region", "us-east-1", "--source-image-id", a.image)
+	a.until("failed", "ec2", "describe-images", "--filters", "Name=name,Values=copied", "--query", "Images[].State")
+	a.until("error", "ec2", "describe-snapshots", "--filters", "Name=description,Values=Copied*", "--query", "Snapshots[].State")
+	a.cloud.Inject(Fault{Action: "ImportSnapshot", Code: ImportFails, With: "ClientError: No valid partitions. Not a valid volume."})
+	a.ok("s3", "cp", "--quiet", a.disk, "s3://disks/x.raw")
+	a.ok("ec2", "import-snapshot", "--disk-container", "Format=raw,UserBucket={S3Bucket=disks,S3Key=x.raw}")
+	a.until("deleted\tClientError: No valid partitions. Not a valid volume.", "ec2", "describe-import-snapshot-tasks", "--query", "ImportSnapshotTasks[].SnapshotTaskDetail.[Status,StatusMessage]")
+}
+
+// TestTerminatedWhileStopping: an instance that is terminated while it stops is terminated in the end, whoever is quicker.
+func TestTerminatedWhileStopping(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, Config{Hidden: -1})
+	instance := a.ok("ec2", "run-instances", "--image-id", a.image, "--query", "Instances[0].InstanceId")
+	a.cloud.work.Wait()
+	a.cloud.cfg.Pace = 300 * time.Millisecond
+	a.ok("ec2", "stop-instances", "--instance-ids", instance)
+	a.ok("ec2", "terminate-instances", "--instance-ids", instance)
+	a.cloud.work.Wait()
+	if left := a.cloud.Objects(); len(left) != 0 {
+		t.Errorf("left is %+v", left)
+	}
+}
+
+// TestSessions: credentials of a role are good with their token only, and not for ever.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, Config{})
+	keys := strings.Fields(a.ok("sts", "assume-role", "--role-arn", "arn:aws:iam::123456789012:role/kiln", "--role-session-name", "me", "--query", "Credentials.[AccessKeyId,SecretAccessKey,SessionToken]"))
+	role := a.as(keys[0], keys[1], keys[2])
+	const want = "arn:aws:sts::123456789012:assumed-role/kiln/me"
+	if got := role.ok("sts", "get-caller-identity", "--query", "Arn"); got != want {
+		t.Errorf("the role is %s, not %s", got, want)
+	}
+	role.ok("ec2", "describe-images")
+	a.as(keys[0], keys[1], "another").refused("AuthFailure", "ec2", "describe-images")
+	a.cloud.Expire()
+	role.refused("RequestExpired", "ec2", "describe-images")
+	role.refused("ExpiredToken", "sts", "get-caller-identity")
+}
+
+// TestHook: a hook sees a request when it has had its effect, and may keep its answer back.
+func TestHook(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, Config{})
+	var seen []string
+	a.cloud.AfterCalls(func(r Request) {
+		seen = append(seen, r.Action)
+		if r.Action == "CreateKeyPair" {
+			if n := a.cloud.Count()["key pairs"]; n != 1 {
+				t.Errorf("there are %d key pairs", n)
+			}
+			panic(http.ErrAbortHandler)
+		}
+	})
+	if out, err := a.call("ec2", "create-key-pair", "--key-name", "k"); err == nil || !strings.Contains(out, "Connection was closed") {
+		t.Errorf("%v: %s", err, out)
+	}
+	a.ok("s3", "cp", "--quiet", a.disk, "s3://disks/x")
+	if got := strings.Join(seen, " "); got != "CreateKeyPair PutObject" {
+		t.Errorf("seen is %s", got)
 	}
 }

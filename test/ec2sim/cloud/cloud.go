@@ -1,4 +1,4 @@
-// Package cloud simulates Amazon EC2, EBS direct and as much of STS as clients ask for, well enough that Debian's Packer and awscli
+// Package cloud simulates Amazon EC2, EBS direct S3 and as much of STS as clients ask for, well enough that Debian's Packer and awscli
 // build images on it, with real guests under QEMU.
 //
 // A [Cloud] is an http.Handler for all services; which one is meant, and in which region, says the scope of a request's signature,
@@ -21,9 +21,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sync"
 	"time"
+
+	"github.com/johannesboyne/gofakes3"
 )
 
 // Account is the account that owns everything.
@@ -34,11 +35,17 @@ type Config struct {
 	Dir     string        // for disks and machines; must exist
 	Guests  Guests        // what runs the instances; nil for none: they run in name only
 	Latency time.Duration // of every answer
-	// Hidden is how many times a new object is not found when it is asked for by its id: -1 for never. Default 1.
+	// Hidden is how many times a new object is not found when somebody asks for it, by its id or by what would select it in a
+	// list: -1 for never. Default 1, and none with HiddenFor.
 	Hidden int
+	// HiddenFor is how long a new object is not found. Default 0.
+	HiddenFor time.Duration
 	// Pace is how long states take that nobody computes for, such as pending images. Default 100 ms.
 	Pace time.Duration
-	Log  *slog.Logger
+	// Inspect has ImportImage look for a Linux with its kernel on the disk, as the service does, and refuse others. Off unless set:
+	// disks of tests need not be systems.
+	Inspect bool
+	Log     *slog.Logger
 }
 
 // Cloud is the simulator.
@@ -48,18 +55,22 @@ type Cloud struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	mu      sync.Mutex
-	regions map[string]*region
-	faults  []*Fault
-	calls   map[string]int
-	serial  int
-	objects Objects
-	address int
+	mu       sync.Mutex
+	regions  map[string]*region
+	faults   []*Fault
+	requests []Request
+	hook     func(Request)
+	sessions map[string]session // of AssumeRole, by access key
+	serial   int
+	address  int
+
+	buckets  *buckets
+	protocol http.Handler // of S3
 }
 
 // New makes an empty cloud, with a default VPC in every region.
 func New(cfg Config) *Cloud {
-	if cfg.Hidden == 0 {
+	if cfg.Hidden == 0 && cfg.HiddenFor == 0 {
 		cfg.Hidden = 1
 	}
 	if cfg.Pace == 0 {
@@ -69,7 +80,9 @@ func New(cfg Config) *Cloud {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Cloud{cfg: cfg, ctx: ctx, cancel: cancel, regions: map[string]*region{}, calls: map[string]int{}}
+	b := newBuckets(cfg.Dir)
+	return &Cloud{cfg: cfg, ctx: ctx, cancel: cancel, regions: map[string]*region{}, sessions: map[string]session{}, buckets: b,
+		protocol: gofakes3.New(b, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()}
 }
 
 // Close ends all guests and waits for what is being copied.
@@ -89,44 +102,14 @@ func (c *Cloud) Close() error {
 	return errs
 }
 
-// scope is the part of a signature that says what a request is for.
-type scope struct{ key, region, service string }
-
-var credential = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=([^/]+)/\d{8}/([a-z0-9-]+)/([a-z0-9]+)/aws4_request, ?SignedHeaders=[^,]+, ?Signature=[0-9a-f]{64}$`)
-
-// ServeHTTP answers a request of any service.
-func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if c.cfg.Latency > 0 {
-		select {
-		case <-time.After(c.cfg.Latency):
-		case <-r.Context().Done():
-			return
-		}
-	}
-	m := credential.FindStringSubmatch(r.Header.Get("Authorization"))
-	if m == nil {
-		fail(w, &Error{Status: 401, Code: "AuthFailure", Message: "AWS was not able to validate the provided access credentials"})
-		return
-	}
-	s := scope{m[1], m[2], m[3]}
-	switch s.service {
-	case "ec2":
-		c.query(w, r, s, "http://ec2.amazonaws.com/doc/2016-11-15/", ec2Actions)
-	case "sts":
-		c.query(w, r, s, "https://sts.amazonaws.com/doc/2011-06-15/", stsActions)
-	case "ebs":
-		c.direct(w, r, s)
-	default:
-		fail(w, &Error{Status: 400, Code: "InvalidAction", Message: "no service " + s.service + " is simulated here"})
-	}
-}
-
 // known are the regions that there are.
 var known = []string{"us-east-1", "us-east-2", "us-west-2", "eu-central-1", "eu-west-1"}
 
 // region is all that lives in one region.
 type region struct {
 	name      string
+	vpcs      []*vpc
+	subnets   []*subnet
 	images    map[string]*image
 	instances map[string]*instance
 	volumes   map[string]*volume
@@ -134,18 +117,17 @@ type region struct {
 	groups    map[string]*group
 	keys      map[string]*keyPair // by name
 	tasks     map[string]*task
-	tokens    map[string]token // of RunInstances and StartSnapshot
+	spots     map[string]*spotRequest
+	tokens    map[string]token // of calls that take one, by action
 }
-
-// token is what a request with a ClientToken made.
-type token struct{ request, made string }
 
 // region returns one that exists; c.mu is held.
 func (c *Cloud) region(name string) *region {
 	r, ok := c.regions[name]
 	if !ok {
 		r = &region{name: name, images: map[string]*image{}, instances: map[string]*instance{}, volumes: map[string]*volume{},
-			snapshots: map[string]*snapshot{}, groups: map[string]*group{}, keys: map[string]*keyPair{}, tasks: map[string]*task{}, tokens: map[string]token{}}
+			snapshots: map[string]*snapshot{}, groups: map[string]*group{}, keys: map[string]*keyPair{}, tasks: map[string]*task{}, spots: map[string]*spotRequest{},
+			tokens: map[string]token{}}
 		c.regions[name] = r
 		c.addNetwork(r)
 	}
@@ -162,18 +144,26 @@ func (c *Cloud) id(prefix string) string {
 type object struct {
 	id     string
 	born   time.Time
-	hidden int // how many times it is still not found
+	hidden int       // how many times it is still not found
+	dark   time.Time // until when it is not found at all
 	ready  time.Time
+	given  bool // nobody's doing: it was there from the beginning
 	tags   tags
 }
 
 func (c *Cloud) object(prefix string) object {
 	now := time.Now()
-	return object{id: c.id(prefix), born: now, hidden: max(c.cfg.Hidden, 0), ready: now.Add(c.cfg.Pace), tags: tags{}}
+	return object{id: c.id(prefix), born: now, hidden: max(c.cfg.Hidden, 0), dark: now.Add(c.cfg.HiddenFor), ready: now.Add(c.cfg.Pace), tags: tags{}}
 }
 
-// asked tells whether somebody who asks for the object by its id finds it.
+// show makes an object visible at once.
+func (o *object) show() { o.hidden, o.dark = 0, time.Time{} }
+
+// asked tells whether somebody who asks for the object finds it.
 func (o *object) asked() bool {
+	if time.Now().Before(o.dark) {
+		return false
+	}
 	if o.hidden > 0 {
 		o.hidden--
 		return false
@@ -194,42 +184,6 @@ func (c *Cloud) do(long func(ctx context.Context) error, settle func(error)) {
 		defer c.mu.Unlock()
 		settle(err)
 	})
-}
-
-// Count tells how many objects there are that cost money or are in somebody's way, by kind.
-func (c *Cloud) Count() map[string]int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := map[string]int{}
-	for _, r := range c.regions {
-		for _, in := range r.instances {
-			if in.state != terminated {
-				n["instances"]++
-			}
-		}
-		n["images"] += len(r.images)
-		n["volumes"] += len(r.volumes)
-		n["snapshots"] += len(r.snapshots)
-		n["key pairs"] += len(r.keys)
-		n["security groups"] += len(r.groups) - 1 // the VPC's own
-	}
-	for kind, count := range n {
-		if count == 0 {
-			delete(n, kind)
-		}
-	}
-	return n
-}
-
-// Calls tells how often each action was called, whatever came of it.
-func (c *Cloud) Calls() map[string]int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	calls := make(map[string]int, len(c.calls))
-	for action, n := range c.calls {
-		calls[action] = n
-	}
-	return calls
 }
 
 // remove deletes a file of the cloud, which may be gone.

@@ -1,18 +1,21 @@
 package cloud
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -26,42 +29,72 @@ type writing struct {
 	blocks map[int64][sha256.Size]byte
 }
 
-var (
-	snapshotsPath = regexp.MustCompile(`^/snapshots$`)
-	blockPath     = regexp.MustCompile(`^/snapshots/([^/]+)/blocks/(\d+)$`)
-	blocksPath    = regexp.MustCompile(`^/snapshots/([^/]+)/blocks$`)
-	endPath       = regexp.MustCompile(`^/snapshots/completion/([^/]+)$`)
-)
+// operation is one of EBS direct, which is REST with JSON.
+type operation struct {
+	name   string
+	method string
+	path   *regexp.Regexp
+	do     func(c *Cloud, r *http.Request, reg *region, args []string) (reply, error)
+}
 
-// direct answers a request of EBS direct, which is REST with JSON.
-func (c *Cloud) direct(w http.ResponseWriter, r *http.Request, s scope) {
-	var err error
-	name := ""
-	switch path := r.URL.Path; {
-	case r.Method == http.MethodPost && snapshotsPath.MatchString(path):
-		name = "StartSnapshot"
-		err = c.startSnapshot(w, r, s)
-	case r.Method == http.MethodPut && blockPath.MatchString(path):
-		name = "PutSnapshotBlock"
-		m := blockPath.FindStringSubmatch(path)
-		err = c.putBlock(w, r, s, m[1], m[2])
-	case r.Method == http.MethodPost && endPath.MatchString(path):
-		name = "CompleteSnapshot"
-		err = c.completeSnapshot(w, r, s, endPath.FindStringSubmatch(path)[1])
-	case r.Method == http.MethodGet && blocksPath.MatchString(path):
-		name = "ListSnapshotBlocks"
-		err = c.listBlocks(w, r, s, blocksPath.FindStringSubmatch(path)[1])
-	case r.Method == http.MethodGet && blockPath.MatchString(path):
-		name = "GetSnapshotBlock"
-		m := blockPath.FindStringSubmatch(path)
-		err = c.getBlock(w, s, m[1], m[2])
-	default:
-		err = invalid("UnknownOperation", "there is no %s %s", r.Method, path)
+// reply is an answer: data, or else JSON.
+type reply struct {
+	status int
+	header map[string]string
+	json   any
+	data   []byte
+}
+
+// operations are what EBS direct answers to. They read what a request says before, and change things under the cloud's lock.
+var operations = []operation{
+	{"StartSnapshot", http.MethodPost, regexp.MustCompile(`^/snapshots$`), (*Cloud).startSnapshot},
+	{"PutSnapshotBlock", http.MethodPut, regexp.MustCompile(`^/snapshots/([^/]+)/blocks/(\d+)$`), (*Cloud).putBlock},
+	{"CompleteSnapshot", http.MethodPost, regexp.MustCompile(`^/snapshots/completion/([^/]+)$`), (*Cloud).completeSnapshot},
+	{"ListSnapshotBlocks", http.MethodGet, regexp.MustCompile(`^/snapshots/([^/]+)/blocks$`), (*Cloud).listBlocks},
+	{"GetSnapshotBlock", http.MethodGet, regexp.MustCompile(`^/snapshots/([^/]+)/blocks/(\d+)$`), (*Cloud).getBlock},
+}
+
+// directOperation is the one that a request asks for, with what its path names.
+func directOperation(r *http.Request) (operation, []string) {
+	for _, op := range operations {
+		if m := op.path.FindStringSubmatch(r.URL.Path); m != nil && op.method == r.Method {
+			return op, m[1:]
+		}
 	}
+	return operation{}, nil
+}
+
+// direct answers a request of EBS direct.
+func (c *Cloud) direct(w http.ResponseWriter, r *http.Request, s scope, op operation, args []string) {
+	out, err := c.operate(r, s, op, args)
 	if err != nil {
-		c.cfg.Log.Info("refused", "action", name, "path", r.URL.Path, "err", err)
+		c.cfg.Log.Info("refused", "action", op.name, "path", r.URL.Path, "err", err)
 		failJSON(w, err)
+		return
 	}
+	for k, v := range out.header {
+		w.Header().Set(k, v)
+	}
+	if out.data == nil {
+		writeJSON(w, out.status, out.json)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.WriteHeader(out.status)
+	_, _ = w.Write(out.data) // whoever went away needs no answer
+}
+
+func (c *Cloud) operate(r *http.Request, s scope, op operation, args []string) (reply, error) {
+	if op.name == "" {
+		return reply{}, invalid("UnknownOperation", "there is no %s %s", r.Method, r.URL.Path)
+	}
+	c.mu.Lock()
+	reg, err := c.admit(op.name, s, r)
+	c.mu.Unlock()
+	if err != nil {
+		return reply{}, err
+	}
+	return op.do(c, r, reg, args)
 }
 
 // invalid is a ValidationException with a reason.
@@ -81,8 +114,11 @@ func failJSON(w http.ResponseWriter, err error) {
 }
 
 // ebsKinds are the exceptions of EBS direct for the codes of EC2 that faults name.
-var ebsKinds = map[string]string{"RequestLimitExceeded": "RequestThrottledException", "Throttling": "RequestThrottledException", "UnauthorizedOperation": "AccessDeniedException",
-	"InternalError": "InternalServerException", "Unavailable": "InternalServerException"}
+var ebsKinds = map[string]string{
+	"RequestLimitExceeded": "RequestThrottledException", "Throttling": "RequestThrottledException", "AccessDenied": "AccessDeniedException",
+	"AuthFailure": "AccessDeniedException", "RequestExpired": "ExpiredTokenException", "ExpiredToken": "ExpiredTokenException",
+	"InternalError": "InternalServerException", "Unavailable": "InternalServerException",
+}
 
 // exception is that of EBS direct for the code of an error, with its reason.
 func exception(code string) (kind, reason string) {
@@ -101,69 +137,94 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	_ = json.NewEncoder(w).Encode(v) // whoever went away needs no answer
 }
 
-// begin counts a call, which fails as those of the Query protocol do; c.mu is held.
-func (c *Cloud) begin(name string, s scope) (*region, error) {
-	c.calls[name]++
-	if !slices.Contains(known, s.region) {
-		return nil, &Error{Status: http.StatusForbidden, Code: "AccessDeniedException:INVALID_REGION", Message: "no such region"}
-	}
-	if err := c.fault(name, s); err != nil {
-		return nil, err
-	}
-	return c.region(s.region), nil
+func noSnapshot(id string) error {
+	return &Error{Status: http.StatusNotFound, Code: "ResourceNotFoundException:SNAPSHOT_NOT_FOUND", Message: "The snapshot '" + id + "' does not exist."}
 }
 
-func (c *Cloud) startSnapshot(w http.ResponseWriter, r *http.Request, sc scope) error {
-	var in struct {
-		VolumeSize  int64
-		Description string
-		ClientToken string
-		Encrypted   bool
-		Tags        []struct{ Key, Value string }
-	}
-	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&in); err != nil {
-		return invalid("INVALID_PARAMETER_VALUE", "%v", err)
-	}
-	if in.VolumeSize < 1 || in.VolumeSize > 64<<10 {
+// startRequest is what StartSnapshot is asked.
+type startRequest struct {
+	VolumeSize       int64
+	ParentSnapshotID string `json:"ParentSnapshotId"`
+	Description      string
+	ClientToken      string
+	Encrypted        bool
+	KmsKeyArn        string
+	Timeout          int
+	Tags             []struct{ Key, Value string }
+}
+
+func (in startRequest) check() error {
+	switch {
+	case in.VolumeSize < 1 || in.VolumeSize > 64<<10:
 		return invalid("INVALID_VOLUME_SIZE", "VolumeSize %d is not between 1 and 65536", in.VolumeSize)
+	case in.ParentSnapshotID != "":
+		return invalid("INVALID_PARAMETER_VALUE", "ParentSnapshotId is not simulated")
+	case in.KmsKeyArn != "" && !in.Encrypted:
+		return invalid("INVALID_PARAMETER_VALUE", "KmsKeyArn needs Encrypted")
+	}
+	return nil
+}
+
+func (c *Cloud) startSnapshot(r *http.Request, reg *region, _ []string) (reply, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err != nil {
+		return reply{}, err
+	}
+	var in startRequest
+	if err := json.Unmarshal(body, &in); err != nil {
+		return reply{}, invalid("INVALID_PARAMETER_VALUE", "%v", err)
+	}
+	if err := in.check(); err != nil {
+		return reply{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	reg, err := c.begin("StartSnapshot", sc)
-	if err != nil {
-		return err
-	}
-	key := "ebs " + in.ClientToken
+	key := "StartSnapshot " + in.ClientToken
 	if t, again := reg.tokens[key]; again && in.ClientToken != "" {
-		return started(w, reg.snapshots[t.made])
+		if t.request != string(body) {
+			return reply{}, &Error{Status: http.StatusConflict, Code: "ConflictException", Message: "The request uses the same client token as a previous, but non-identical request."}
+		}
+		return started(reg.snapshots[t.made])
 	}
-	s := &snapshot{object: c.object("snap"), size: in.VolumeSize, state: snapPending, description: in.Description, volume: "vol-ffffffff"}
+	s := &snapshot{object: c.fresh("snap", "StartSnapshot"), size: in.VolumeSize, state: snapPending, description: in.Description, volume: noVolume}
+	if in.Encrypted {
+		s.key = reg.kms(in.KmsKeyArn)
+	}
 	for _, t := range in.Tags {
 		s.tags[t.Key] = t.Value
 	}
-	f, err := os.Create(c.snapshotFile(s.id))
-	if err != nil {
-		return err
+	if s.writing, err = c.startWriting(s); err != nil {
+		return reply{}, err
 	}
-	if err := f.Truncate(in.VolumeSize * gib); err != nil {
-		f.Close()
-		return err
-	}
-	s.writing = &writing{file: f, blocks: map[int64][sha256.Size]byte{}}
 	reg.snapshots[s.id] = s
 	if in.ClientToken != "" {
-		reg.tokens[key] = token{made: s.id}
+		reg.tokens[key] = token{string(body), s.id}
 	}
-	return started(w, s)
+	return started(s)
 }
 
-func started(w http.ResponseWriter, s *snapshot) error {
-	if s == nil {
-		return invalid("INVALID_PARAMETER_VALUE", "the snapshot of that ClientToken was deleted")
+func (c *Cloud) startWriting(s *snapshot) (*writing, error) {
+	f, err := os.Create(c.snapshotFile(s.id))
+	if err != nil {
+		return nil, err
 	}
-	writeJSON(w, http.StatusCreated, map[string]any{"SnapshotId": s.id, "OwnerId": Account, "Status": s.state, "StartTime": s.born.Unix(),
-		"VolumeSize": s.size, "BlockSize": BlockSize, "Description": s.description})
-	return nil
+	if err := f.Truncate(s.size * gib); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &writing{file: f, blocks: map[int64][sha256.Size]byte{}}, nil
+}
+
+func started(s *snapshot) (reply, error) {
+	if s == nil {
+		return reply{}, invalid("INVALID_PARAMETER_VALUE", "the snapshot of that ClientToken was deleted")
+	}
+	answer := map[string]any{"SnapshotId": s.id, "OwnerId": Account, "Status": s.state, "StartTime": s.born.Unix(),
+		"VolumeSize": s.size, "BlockSize": BlockSize, "Description": s.description}
+	if s.key != "" {
+		answer["KmsKeyArn"] = s.key
+	}
+	return reply{status: http.StatusCreated, json: answer}, nil
 }
 
 // open is a snapshot that blocks can still be written to; c.mu is held.
@@ -171,99 +232,90 @@ func (r *region) open(id string) (*snapshot, error) {
 	s, found := r.snapshots[id]
 	switch {
 	case !found:
-		return nil, &Error{Status: http.StatusNotFound, Code: "ResourceNotFoundException:SNAPSHOT_NOT_FOUND", Message: "The snapshot '" + id + "' does not exist."}
+		return nil, noSnapshot(id)
 	case s.writing == nil:
 		return nil, invalid("INVALID_SNAPSHOT_STATE", "The snapshot %s is not pending", id)
 	}
 	return s, nil
 }
 
-func (c *Cloud) putBlock(w http.ResponseWriter, r *http.Request, sc scope, id, index string) error {
-	data, err := io.ReadAll(io.LimitReader(r.Body, BlockSize+1))
-	if err != nil {
-		return err
+// block is what PutSnapshotBlock brings, checked.
+func block(r *http.Request) (data []byte, sum [sha256.Size]byte, err error) {
+	if data, err = io.ReadAll(io.LimitReader(r.Body, BlockSize+1)); err != nil {
+		return nil, sum, err
 	}
-	n, err := strconv.ParseInt(index, 10, 64)
-	if err != nil {
-		return invalid("INVALID_BLOCK", "block %s", index)
-	}
-	sum := sha256.Sum256(data)
-	encoded := base64.StdEncoding.EncodeToString(sum[:])
+	sum = sha256.Sum256(data)
 	switch {
 	case len(data) != BlockSize || r.Header.Get("x-amz-Data-Length") != strconv.Itoa(BlockSize):
-		return invalid("INVALID_BLOCK", "a block has %d bytes, not %d", BlockSize, len(data))
+		err = invalid("INVALID_BLOCK", "a block has %d bytes, not %d", BlockSize, len(data))
 	case r.Header.Get("x-amz-Checksum-Algorithm") != "SHA256":
-		return invalid("INVALID_PARAMETER_VALUE", "the checksum's algorithm must be SHA256")
-	case r.Header.Get("x-amz-Checksum") != encoded:
-		return invalid("INVALID_CONTENT_CHECKSUM", "the checksum does not match the block")
+		err = invalid("INVALID_PARAMETER_VALUE", "the checksum's algorithm must be SHA256")
+	case r.Header.Get("x-amz-Checksum") != base64.StdEncoding.EncodeToString(sum[:]):
+		err = invalid("INVALID_CONTENT_CHECKSUM", "the checksum does not match the block")
+	}
+	return data, sum, err
+}
+
+func (c *Cloud) putBlock(r *http.Request, reg *region, args []string) (reply, error) {
+	data, sum, err := block(r)
+	if err != nil {
+		return reply{}, err
+	}
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	if err != nil {
+		return reply{}, invalid("INVALID_BLOCK", "block %s", args[1])
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	reg, err := c.begin("PutSnapshotBlock", sc)
+	s, err := reg.open(args[0])
 	if err != nil {
-		return err
-	}
-	s, err := reg.open(id)
-	if err != nil {
-		return err
+		return reply{}, err
 	}
 	if n < 0 || (n+1)*BlockSize > s.size*gib {
-		return invalid("INVALID_BLOCK", "block %d is outside of a volume of %d GiB", n, s.size)
+		return reply{}, invalid("INVALID_BLOCK", "block %d is outside of a volume of %d GiB", n, s.size)
 	}
 	if _, err := s.writing.file.WriteAt(data, n*BlockSize); err != nil {
-		return err
+		return reply{}, err
 	}
 	s.writing.blocks[n] = sum
-	w.Header().Set("x-amz-Checksum", encoded)
-	w.Header().Set("x-amz-Checksum-Algorithm", "SHA256")
-	writeJSON(w, http.StatusCreated, map[string]any{})
-	return nil
+	return reply{status: http.StatusCreated, json: struct{}{},
+		header: map[string]string{"x-amz-Checksum": base64.StdEncoding.EncodeToString(sum[:]), "x-amz-Checksum-Algorithm": "SHA256"}}, nil
 }
 
 // linear is the checksum of a snapshot: the sha256 over those of its blocks, in their order.
 func (wr *writing) linear() string {
-	var order []int64
-	for n := range wr.blocks {
-		order = append(order, n)
-	}
-	slices.Sort(order)
 	h := sha256.New()
-	for _, n := range order {
+	for _, n := range slices.Sorted(maps.Keys(wr.blocks)) {
 		sum := wr.blocks[n]
 		h.Write(sum[:])
 	}
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-func (c *Cloud) completeSnapshot(w http.ResponseWriter, r *http.Request, sc scope, id string) error {
+func (c *Cloud) completeSnapshot(r *http.Request, reg *region, args []string) (reply, error) {
 	changed, err := strconv.Atoi(r.Header.Get("x-amz-ChangedBlocksCount"))
 	if err != nil {
-		return invalid("INVALID_PARAMETER_VALUE", "ChangedBlocksCount: %v", err)
+		return reply{}, invalid("INVALID_PARAMETER_VALUE", "ChangedBlocksCount: %v", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	reg, err := c.begin("CompleteSnapshot", sc)
+	s, err := reg.open(args[0])
 	if err != nil {
-		return err
-	}
-	s, err := reg.open(id)
-	if err != nil {
-		return err
+		return reply{}, err
 	}
 	if changed != 0 && changed != len(s.writing.blocks) {
-		return invalid("INVALID_PARAMETER_VALUE", "ChangedBlocksCount is %d, but %d blocks were written", changed, len(s.writing.blocks))
+		return reply{}, invalid("INVALID_PARAMETER_VALUE", "ChangedBlocksCount is %d, but %d blocks were written", changed, len(s.writing.blocks))
 	}
 	if sum := r.Header.Get("x-amz-Checksum"); sum != "" && sum != s.writing.linear() {
-		return invalid("INVALID_CONTENT_CHECKSUM", "the checksum does not match the blocks")
+		return reply{}, invalid("INVALID_CONTENT_CHECKSUM", "the checksum does not match the blocks")
 	}
 	err = s.writing.file.Close()
 	s.writing = nil
-	s.state, s.ready = snapCompleted, s.born.Add(c.cfg.Pace)
+	s.state, s.ready = snapCompleted, time.Now().Add(c.cfg.Pace)
 	if err != nil || c.spoiled("CompleteSnapshot", SnapshotFails) {
 		s.state, s.message = snapError, "the snapshot could not be completed"
 	}
-	writeJSON(w, http.StatusAccepted, map[string]string{"Status": snapPending})
-	return err
+	return reply{status: http.StatusAccepted, json: map[string]string{"Status": snapPending}}, err
 }
 
 // Blocks tells which blocks of a snapshot hold something, in any region.
@@ -278,6 +330,7 @@ func (c *Cloud) Blocks(id string) ([]int64, error) {
 	return nil, missingSnapshot(id)
 }
 
+// filled are the blocks of a snapshot that hold something.
 func (c *Cloud) filled(s *snapshot) ([]int64, error) {
 	f, err := os.Open(c.snapshotFile(s.id))
 	if err != nil {
@@ -297,20 +350,25 @@ func (c *Cloud) filled(s *snapshot) ([]int64, error) {
 	return found, nil
 }
 
-func (c *Cloud) listBlocks(w http.ResponseWriter, _ *http.Request, sc scope, id string) error {
+// blockToken is what a list of blocks gives out for each.
+func blockToken(snapshot string, n int64) string {
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%s/%d", snapshot, n))
+}
+
+func (c *Cloud) listBlocks(r *http.Request, reg *region, args []string) (reply, error) {
+	first, err := strconv.ParseInt(cmp.Or(r.URL.Query().Get("startingBlockIndex"), "0"), 10, 64)
+	if err != nil {
+		return reply{}, invalid("INVALID_PARAMETER_VALUE", "StartingBlockIndex: %v", err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	reg, err := c.begin("ListSnapshotBlocks", sc)
-	if err != nil {
-		return err
-	}
-	s, found := reg.snapshots[id]
+	s, found := reg.snapshots[args[0]]
 	if !found {
-		return &Error{Status: http.StatusNotFound, Code: "ResourceNotFoundException:SNAPSHOT_NOT_FOUND", Message: "The snapshot '" + id + "' does not exist."}
+		return reply{}, noSnapshot(args[0])
 	}
 	filled, err := c.filled(s)
 	if err != nil {
-		return err
+		return reply{}, err
 	}
 	type block struct {
 		BlockIndex int64
@@ -318,37 +376,34 @@ func (c *Cloud) listBlocks(w http.ResponseWriter, _ *http.Request, sc scope, id 
 	}
 	blocks := []block{}
 	for _, n := range filled {
-		blocks = append(blocks, block{n, base64.StdEncoding.EncodeToString(fmt.Append(nil, id, n))})
+		if n >= first {
+			blocks = append(blocks, block{n, blockToken(s.id, n)})
+		}
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"Blocks": blocks, "VolumeSize": s.size, "BlockSize": BlockSize, "ExpiryTime": s.born.Unix() + 3600})
-	return nil
+	return reply{status: http.StatusOK, json: map[string]any{"Blocks": blocks, "VolumeSize": s.size, "BlockSize": BlockSize, "ExpiryTime": time.Now().Unix() + 3600}}, nil
 }
 
-func (c *Cloud) getBlock(w http.ResponseWriter, sc scope, id, index string) error {
+func (c *Cloud) getBlock(r *http.Request, reg *region, args []string) (reply, error) {
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	if err != nil || r.URL.Query().Get("blockToken") != blockToken(args[0], n) {
+		return reply{}, invalid("INVALID_BLOCK_TOKEN", "the token is not that of block %s", args[1])
+	}
 	c.mu.Lock()
-	_, err := c.begin("GetSnapshotBlock", sc)
+	s, found := reg.snapshots[args[0]]
 	c.mu.Unlock()
-	if err != nil {
-		return err
+	if !found {
+		return reply{}, noSnapshot(args[0])
 	}
-	n, err := strconv.ParseInt(index, 10, 64)
+	f, err := os.Open(c.snapshotFile(s.id))
 	if err != nil {
-		return invalid("INVALID_BLOCK", "block %s", index)
-	}
-	f, err := os.Open(c.snapshotFile(id))
-	if err != nil {
-		return &Error{Status: http.StatusNotFound, Code: "ResourceNotFoundException:SNAPSHOT_NOT_FOUND", Message: "The snapshot '" + id + "' does not exist."}
+		return reply{}, err
 	}
 	defer f.Close()
 	data := make([]byte, BlockSize)
 	if _, err := f.ReadAt(data, n*BlockSize); err != nil && !errors.Is(err, io.EOF) {
-		return err
+		return reply{}, err
 	}
 	sum := sha256.Sum256(data)
-	w.Header().Set("x-amz-Checksum", base64.StdEncoding.EncodeToString(sum[:]))
-	w.Header().Set("x-amz-Checksum-Algorithm", "SHA256")
-	w.Header().Set("x-amz-Data-Length", strconv.Itoa(BlockSize))
-	w.Header().Set("Content-Type", "application/octet-stream")
-	_, err = w.Write(data)
-	return err
+	return reply{status: http.StatusOK, data: data, header: map[string]string{"x-amz-Checksum": base64.StdEncoding.EncodeToString(sum[:]),
+		"x-amz-Checksum-Algorithm": "SHA256", "x-amz-Data-Length": strconv.Itoa(BlockSize)}}, nil
 }

@@ -63,7 +63,7 @@ func matches(pattern, value string) bool {
 }
 
 // describe collects the objects of a kind that a call selects, in the order of their birth. ids are those that it names; one that
-// does not exist, or cannot be seen yet, is the error missing.
+// does not exist, or cannot be seen yet, is the error missing; without ids, what cannot be seen yet is left out.
 func describe[T any](all map[string]T, o func(T) *object, ids []string, p params, attrs func(T) attributes, missing func(id string) error) ([]T, error) {
 	var found []T
 	for _, id := range ids {
@@ -80,7 +80,7 @@ func describe[T any](all map[string]T, o func(T) *object, ids []string, p params
 		if err != nil {
 			return nil, err
 		}
-		if ok {
+		if ok && (len(ids) > 0 || o(v).asked()) {
 			found = append(found, v)
 		}
 	}

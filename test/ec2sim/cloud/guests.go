@@ -96,3 +96,12 @@ func (q QEMU) Kill(ctx context.Context, id string) error {
 
 // Wait implements Guests.
 func (q QEMU) Wait(ctx context.Context, id string) error { return qemu.WaitEnd(ctx, q.dir(id)) }
+
+// Console is what a guest has written to its first serial port; nothing if it never ran.
+func (q QEMU) Console(id string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(q.dir(id), "console"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return text, err
+}

@@ -1,126 +1,227 @@
 package cloud
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // task imports an object of S3 as an image or a snapshot.
 type task struct {
 	object
-	kind    string // image or snapshot
-	state   string // active, completed, deleting, deleted
-	message string
-	format  string
-	bucket  string
-	key     string
-	result  string // the image's or the snapshot's id
-	snap    string // of the image
-	stop    context.CancelFunc
+	kind        string // image or snapshot
+	state       string // active, completed, deleting, then deleted
+	stage       stage
+	message     string
+	description string
+	format      string
+	bucket, key string
+	arch, boot  string
+	license     string
+	kms         string
+	snap        string
+	image       string
+	stop        context.CancelFunc
 }
 
-// Objects gives the files of buckets to imports: the path of an object, and false if there is none.
-type Objects func(bucket, key string) (path string, found bool)
+// stage is where an active task has got to.
+type stage struct{ message, progress string }
 
-// UseObjects lets imports find what clients have put into S3. Call it before the first one.
-func (c *Cloud) UseObjects(o Objects) { c.objects = o }
+// The stages of a task: those before the disk is converted, those while and after it is. Snapshots have the first ones only.
+var (
+	pendingStage = stage{"pending", "2"}
+	validation   = []stage{pendingStage, {"validating", "5"}, {"validated", "19"}}
+	converting   = stage{"converting", "28"}
+	finishing    = []stage{{"updating", "58"}, {"booting", "76"}, {"preparing ami", "86"}}
+)
 
 // rolePhrase is what the service says when its role is not there, or not there yet.
 const rolePhrase = "The service role vmimport provided does not exist or does not have sufficient permissions"
 
 var formats = map[string]string{"raw": "raw", "vmdk": "vmdk", "vhd": "vpc", "vhdx": "vhdx"}
 
-// source reads where an import comes from.
-func (c *call) source(p params, kind string) (*task, error) {
+// active tells whether a task still does something, so that it can be cancelled.
+func (t *task) active() bool { return t.state == "active" }
+
+// newTask is the import that a call asks for, of a disk that p describes.
+func (c *call) newTask(kind string, p params) (*task, error) {
 	if role := c.or("RoleName", "vmimport"); role != "vmimport" {
 		return nil, problem("InvalidParameter", "%s", strings.Replace(rolePhrase, "vmimport", role, 1))
 	}
-	t := &task{object: c.object("import-ami"), kind: kind, state: "active", format: strings.ToLower(p.text("Format")), bucket: p.text("UserBucket.S3Bucket"), key: p.text("UserBucket.S3Key")}
-	if kind == "snapshot" {
-		t.object = c.object("import-snap")
+	prefix := map[string]string{"image": "import-ami", "snapshot": "import-snap"}[kind]
+	t := &task{object: c.fresh(prefix, c.text("Action")), kind: kind, state: "active", stage: pendingStage, format: strings.ToLower(p.text("Format")), description: c.text("Description"),
+		arch: c.or("Architecture", "x86_64"), boot: c.text("BootMode"), license: c.or("LicenseType", "BYOL")}
+	tagged, err := c.tagged("import-" + kind + "-task")
+	if err != nil {
+		return nil, err
 	}
-	t.tags = c.tagged(map[string]string{"image": "import-image-task", "snapshot": "import-snapshot-task"}[kind])
+	t.tags = tagged["import-"+kind+"-task"]
+	if t.kms, err = c.encryption(""); err != nil {
+		return nil, err
+	}
 	if _, known := formats[t.format]; !known && (t.format != "ova" || kind == "snapshot") {
 		return nil, problem("InvalidParameter", "The format %s is not supported", t.format)
+	}
+	t.bucket, t.key = p.text("UserBucket.S3Bucket"), p.text("UserBucket.S3Key")
+	if rest, ok := strings.CutPrefix(p.text("Url"), "s3://"); ok {
+		t.bucket, t.key, _ = strings.Cut(rest, "/")
 	}
 	if t.bucket == "" || t.key == "" {
 		return nil, problem("MissingParameter", "The request must contain the parameter UserBucket")
 	}
+	if where, found := c.buckets.regionOf(t.bucket); found && where != c.region.name {
+		return nil, problem("InvalidParameter", "The given S3 bucket is not local to the region")
+	}
 	c.region.tasks[t.id] = t
-	c.run(c.region, t, im{arch: c.or("Architecture", "x86_64"), bootMode: c.text("BootMode")})
+	c.remember(t.id)
+	c.runTask(t)
 	return t, nil
 }
 
-// im is what an imported image is told to be.
-type im struct{ arch, bootMode string }
-
-// run makes the snapshot, and the image, of a task.
-func (c *Cloud) run(r *region, t *task, as im) {
-	s := &snapshot{object: c.object("snap"), state: snapPending, volume: "vol-ffffffff", description: "Created by AWS-VMImport service for " + t.id}
-	s.hidden = 0
-	path, found := "", false
-	if c.objects != nil {
-		path, found = c.objects(t.bucket, t.key)
-	}
-	ctx, stop := context.WithCancel(c.ctx)
-	t.stop = stop
-	c.do(func(context.Context) error {
-		defer stop()
-		if !found {
-			return fmt.Errorf("ClientError: Disk validation failed [We do not have access to the given resource. Reason 403 Forbidden]")
+// runTask makes the snapshot, and the image, of a task.
+func (c *call) runTask(t *task) {
+	s := &snapshot{object: c.object("snap"), state: snapPending, volume: noVolume, key: t.kms, description: "Created by AWS-VMImport service for " + t.id}
+	s.show()
+	text, fails := c.spoiledWith(c.text("Action"), ImportFails)
+	r, cloud := c.region, c.Cloud
+	var ctx context.Context
+	ctx, t.stop = context.WithCancel(c.ctx)
+	cloud.do(func(context.Context) error {
+		defer t.stop()
+		if fails {
+			text = cmp.Or(text, "ClientError: Unknown OS / Missing OS files.")
 		}
-		return c.unpackDisk(ctx, t.format, path, c.snapshotFile(s.id))
+		return cloud.convert(ctx, t, cloud.snapshotFile(s.id), text)
 	}, func(err error) {
 		if err != nil {
-			t.state, t.message = "deleted", err.Error()
-			c.remove(c.snapshotFile(s.id))
+			t.state, t.message, t.ready = "deleting", err.Error(), time.Now().Add(cloud.cfg.Pace)
+			cloud.remove(cloud.snapshotFile(s.id))
 			return
 		}
-		if info, err := os.Stat(c.snapshotFile(s.id)); err == nil {
-			s.size = (info.Size() + gib - 1) / gib
-			_ = os.Truncate(c.snapshotFile(s.id), s.size*gib)
-		}
-		s.state = snapCompleted
-		r.snapshots[s.id] = s
-		t.state, t.result, t.snap = "completed", s.id, s.id
-		if t.kind == "image" {
-			made := &image{object: c.object("ami"), name: t.id, arch: as.arch, rootDevice: "/dev/sda1", bootMode: as.bootMode, state: imageAvailable,
-				disks: []mapping{{device: "/dev/sda1", snapshot: s.id, size: s.size, kind: "gp2", autoDelete: true}}}
-			r.images[made.id] = made
-			t.result = made.id
-		}
+		cloud.imported(r, t, s)
 	})
 }
 
-// unpackDisk makes a raw disk of an image.
-func (c *Cloud) unpackDisk(ctx context.Context, format, from, to string) error {
-	if format == "ova" {
-		disk := to + ".vmdk"
-		defer os.Remove(disk)
-		out, err := exec.CommandContext(ctx, "sh", "-c", `tar -xOf "$1" "$(tar -tf "$1" | grep -m 1 '\.vmdk$')" >"$2"`, "sh", from, disk).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("ClientError: Disk validation failed [Unsupported OVA format]: %s", out)
-		}
-		format, from = "vmdk", disk
+// errCancelled is what a task that was cancelled says.
+var errCancelled = errors.New("ClientError: The import task was canceled by the user")
+
+// convert goes through the stages of a task and leaves its disk in a file. With a text it fails with that.
+func (c *Cloud) convert(ctx context.Context, t *task, to, failure string) error {
+	if err := c.pass(ctx, t, validation...); err != nil {
+		return err
 	}
-	out, err := exec.CommandContext(ctx, "qemu-img", "convert", "-f", formats[format], "-O", "raw", from, to).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("ClientError: No valid partitions. Not a valid volume. (%s)", strings.TrimSpace(string(out)))
+	path, found := c.buckets.file(t.bucket, t.key)
+	if !found {
+		return errors.New("ClientError: Disk validation failed [We do not have access to the given resource. Reason 403 Forbidden]")
+	}
+	if err := c.pass(ctx, t, converting); err != nil {
+		return err
+	}
+	if failure != "" {
+		return errors.New(failure)
+	}
+	if err := unpackDisk(ctx, t.format, path, to); err != nil {
+		return err
+	}
+	if t.kind == "snapshot" {
+		return nil
+	}
+	if c.cfg.Inspect {
+		if err := inspect(ctx, to); err != nil {
+			return err
+		}
+	}
+	return c.pass(ctx, t, finishing...)
+}
+
+// pass has a task be in stages, one after the other.
+func (c *Cloud) pass(ctx context.Context, t *task, stages ...stage) error {
+	for _, s := range stages {
+		c.mu.Lock()
+		t.stage = s
+		c.mu.Unlock()
+		select {
+		case <-time.After(c.cfg.Pace):
+		case <-ctx.Done():
+			return errCancelled
+		}
 	}
 	return nil
 }
 
-func (t *task) shown() (state, message, progress string) {
-	switch {
-	case t.state == "active" || t.state == "completed" && !t.settled():
-		return "active", "converting", "28"
-	case t.state == "completed":
-		return "completed", "", "100"
+// imported settles a task that has ended well. c.mu is held.
+func (c *Cloud) imported(r *region, t *task, s *snapshot) {
+	info, err := os.Stat(c.snapshotFile(s.id))
+	if err == nil {
+		s.size = (info.Size() + gib - 1) / gib
+		err = os.Truncate(c.snapshotFile(s.id), s.size*gib)
 	}
-	return t.state, t.message, ""
+	if err != nil {
+		t.state, t.message = "deleting", "ServerError: "+err.Error()
+		return
+	}
+	s.state = snapCompleted
+	r.snapshots[s.id] = s
+	t.state, t.snap = "completed", s.id
+	if t.kind == "image" {
+		made := &image{object: c.object("ami"), name: t.id, description: cmp.Or(t.description, "AWS-VMImport service: Linux"), arch: t.arch, rootDevice: "/dev/sda1", bootMode: t.boot, ena: true,
+			state: imageAvailable, disks: []mapping{{device: "/dev/sda1", snapshot: s.id, size: s.size, kind: "gp2", autoDelete: true, kms: t.kms}}}
+		made.ready = made.born
+		r.images[made.id] = made
+		t.image = made.id
+	}
+}
+
+// unpackDisk makes a raw disk of what was uploaded.
+func unpackDisk(ctx context.Context, format, from, to string) error {
+	if format == "ova" {
+		disk := to + ".vmdk"
+		defer os.Remove(disk)
+		const first = `set -e; name=$(tar -tf "$1" | grep -m 1 '\.vmdk$'); tar -xOf "$1" "$name" >"$2"`
+		if out, err := exec.CommandContext(ctx, "sh", "-c", first, "sh", from, disk).CombinedOutput(); err != nil {
+			return errors.New("ClientError: Disk validation failed [Unsupported OVA format]" + strings.TrimSpace(" "+string(out)))
+		}
+		format, from = "vmdk", disk
+	}
+	out, err := exec.CommandContext(ctx, "qemu-img", "convert", "-f", formats[format], "-O", "raw", from, to).CombinedOutput()
+	switch {
+	case ctx.Err() != nil:
+		return errCancelled
+	case err != nil:
+		return fmt.Errorf("ClientError: Disk validation failed [Unsupported %s format: %s]", strings.ToUpper(format), strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// inspect looks for an operating system as ImportImage does: a Linux partition with a system and its kernel.
+func inspect(ctx context.Context, disk string) error {
+	start, err := linuxPartition(disk)
+	if err != nil {
+		return errors.New("ClientError: No valid partitions. Not a valid volume.")
+	}
+	fs := fileSystem{ctx, fmt.Sprintf("%s?offset=%d", disk, start)}
+	if has, err := fs.has("/etc/os-release", "/usr/lib/os-release"); err != nil || !has {
+		return errors.Join(errors.New("ClientError: Unknown OS / Missing OS files."), err)
+	}
+	if names, err := fs.list("/lib/modules", "/usr/lib/modules"); err != nil || len(names) == 0 {
+		return errors.Join(errors.New("ClientError: Unable to determine kernel version."), err)
+	}
+	return nil
+}
+
+func (t *task) shown() (state string, at stage) {
+	switch {
+	case t.state == "active":
+		return t.state, t.stage
+	case t.state == "deleting" && t.settled():
+		return "deleted", stage{message: t.message}
+	}
+	return t.state, stage{message: t.message}
 }
 
 type userBucket struct {
@@ -129,77 +230,96 @@ type userBucket struct {
 }
 
 type imageTask struct {
-	ID       string `xml:"importTaskId"`
-	Status   string `xml:"status"`
-	Message  string `xml:"statusMessage,omitempty"`
-	Progress string `xml:"progress,omitempty"`
-	Image    string `xml:"imageId,omitempty"`
-	Arch     string `xml:"architecture,omitempty"`
-	License  string `xml:"licenseType"`
-	Details  []struct {
-		Format string     `xml:"format"`
-		Snap   string     `xml:"snapshotId,omitempty"`
-		Bucket userBucket `xml:"userBucket"`
-	} `xml:"snapshotDetailSet>item"`
-	Tags []tagItem `xml:"tagSet>item"`
+	ID          string           `xml:"importTaskId"`
+	Status      string           `xml:"status"`
+	Message     string           `xml:"statusMessage,omitempty"`
+	Progress    string           `xml:"progress,omitempty"`
+	Image       string           `xml:"imageId,omitempty"`
+	Arch        string           `xml:"architecture,omitempty"`
+	Boot        string           `xml:"bootMode,omitempty"`
+	Description string           `xml:"description,omitempty"`
+	Encrypted   bool             `xml:"encrypted"`
+	Platform    string           `xml:"platform"`
+	License     string           `xml:"licenseType"`
+	Details     []snapshotDetail `xml:"snapshotDetailSet>item"`
+	Tags        []tagItem        `xml:"tagSet>item"`
 }
 
-func (t *task) image() imageTask {
-	it := imageTask{ID: t.id, License: "BYOL", Tags: t.tags.items()}
-	it.Status, it.Message, it.Progress = t.shown()
-	it.Details = append(it.Details, struct {
-		Format string     `xml:"format"`
-		Snap   string     `xml:"snapshotId,omitempty"`
-		Bucket userBucket `xml:"userBucket"`
-	}{strings.ToUpper(t.format), t.snap, userBucket{t.bucket, t.key}})
-	if it.Status == "completed" {
-		it.Image = t.result
+type snapshotDetail struct {
+	Format string     `xml:"format"`
+	Status string     `xml:"status,omitempty"`
+	Snap   string     `xml:"snapshotId,omitempty"`
+	Bucket userBucket `xml:"userBucket"`
+}
+
+func (t *task) imageTask() imageTask {
+	state, at := t.shown()
+	it := imageTask{ID: t.id, Status: state, Message: at.message, Progress: at.progress, Image: t.image, Arch: t.arch, Boot: t.boot, Description: t.description,
+		Encrypted: t.kms != "", Platform: "Linux", License: t.license, Tags: t.tags.items()}
+	d := snapshotDetail{Format: strings.ToUpper(t.format), Snap: t.snap, Bucket: userBucket{t.bucket, t.key}}
+	if t.snap != "" {
+		d.Status = "completed"
 	}
+	it.Details = []snapshotDetail{d}
 	return it
 }
 
+// again is the task of an earlier call with the same ClientToken, if there was one.
+func (c *call) again() (*task, error) {
+	id, err := c.made()
+	return c.region.tasks[id], err
+}
+
 func importImage(c *call) (any, error) {
-	containers := c.each("DiskContainer")
-	if len(containers) != 1 {
-		return nil, problem("InvalidParameter", "one disk container is simulated, not %d", len(containers))
+	t, err := c.again()
+	if err == nil && t == nil {
+		containers := c.each("DiskContainer")
+		if len(containers) != 1 {
+			return nil, problem("InvalidParameter", "one disk container is simulated, not %d", len(containers))
+		}
+		t, err = c.newTask("image", containers[0])
 	}
-	t, err := c.source(containers[0], "image")
 	if err != nil {
 		return nil, err
 	}
-	return t.image(), nil
+	return t.imageTask(), nil
 }
 
 type snapshotTask struct {
-	ID     string    `xml:"importTaskId"`
-	Detail detail    `xml:"snapshotTaskDetail"`
-	Tags   []tagItem `xml:"tagSet>item"`
+	ID          string       `xml:"importTaskId"`
+	Description string       `xml:"description,omitempty"`
+	Detail      importDetail `xml:"snapshotTaskDetail"`
+	Tags        []tagItem    `xml:"tagSet>item"`
 }
 
-type detail struct {
-	Status   string     `xml:"status"`
-	Message  string     `xml:"statusMessage,omitempty"`
-	Progress string     `xml:"progress,omitempty"`
-	Snap     string     `xml:"snapshotId,omitempty"`
-	Format   string     `xml:"format"`
-	Bucket   userBucket `xml:"userBucket"`
+type importDetail struct {
+	Status    string     `xml:"status"`
+	Message   string     `xml:"statusMessage,omitempty"`
+	Progress  string     `xml:"progress,omitempty"`
+	Snap      string     `xml:"snapshotId,omitempty"`
+	Format    string     `xml:"format"`
+	Encrypted bool       `xml:"encrypted"`
+	Bucket    userBucket `xml:"userBucket"`
 }
 
-func (t *task) snapshot() snapshotTask {
-	d := detail{Format: strings.ToUpper(t.format), Bucket: userBucket{t.bucket, t.key}}
-	d.Status, d.Message, d.Progress = t.shown()
-	if d.Status == "completed" {
-		d.Snap = t.snap
-	}
-	return snapshotTask{t.id, d, t.tags.items()}
+func (t *task) snapshotTask() snapshotTask {
+	state, at := t.shown()
+	return snapshotTask{t.id, t.description, importDetail{state, at.message, at.progress, t.snap, strings.ToUpper(t.format), t.kms != "", userBucket{t.bucket, t.key}}, t.tags.items()}
 }
 
 func importSnapshot(c *call) (any, error) {
-	t, err := c.source(c.sub("DiskContainer"), "snapshot")
+	t, err := c.again()
+	if err == nil && t == nil {
+		t, err = c.newTask("snapshot", c.sub("DiskContainer"))
+	}
 	if err != nil {
 		return nil, err
 	}
-	return t.snapshot(), nil
+	return t.snapshotTask(), nil
+}
+
+func missingTask(id string) error {
+	return problem("InvalidConversionTaskId.Malformed", "The import task '%s' does not exist", id)
 }
 
 func (c *call) importTasks(kind string) ([]*task, error) {
@@ -210,10 +330,10 @@ func (c *call) importTasks(kind string) ([]*task, error) {
 		}
 	}
 	return describe(mine, func(t *task) *object { return &t.object }, c.list("ImportTaskId"), c.params,
-		func(t *task) attributes { return attributes{"task-state": {t.state}} },
-		func(id string) error {
-			return problem("InvalidConversionTaskId.Malformed", "The import task '%s' does not exist", id)
-		})
+		func(t *task) attributes {
+			state, _ := t.shown()
+			return attributes{"task-state": {state}}
+		}, missingTask)
 }
 
 func describeImageTasks(c *call) (any, error) {
@@ -222,7 +342,7 @@ func describeImageTasks(c *call) (any, error) {
 	}
 	all, err := c.importTasks("image")
 	for _, t := range all {
-		out.Tasks = append(out.Tasks, t.image())
+		out.Tasks = append(out.Tasks, t.imageTask())
 	}
 	return out, err
 }
@@ -233,23 +353,25 @@ func describeSnapshotTasks(c *call) (any, error) {
 	}
 	all, err := c.importTasks("snapshot")
 	for _, t := range all {
-		out.Tasks = append(out.Tasks, t.snapshot())
+		out.Tasks = append(out.Tasks, t.snapshotTask())
 	}
 	return out, err
 }
 
 func cancelTask(c *call) (any, error) {
 	t, found := c.region.tasks[c.text("ImportTaskId")]
-	if !found {
-		return nil, problem("InvalidConversionTaskId.Malformed", "The import task '%s' does not exist", c.text("ImportTaskId"))
+	if !found || !t.asked() {
+		return nil, missingTask(c.text("ImportTaskId"))
 	}
-	was := t.state
-	if was == "active" {
+	was, _ := t.shown()
+	now := was
+	if t.active() {
 		t.stop()
+		now = "deleting"
 	}
 	return struct {
 		ID       string `xml:"importTaskId"`
 		State    string `xml:"state"`
 		Previous string `xml:"previousState"`
-	}{t.id, "deleting", was}, nil
+	}{t.id, now, was}, nil
 }

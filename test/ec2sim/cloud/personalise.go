@@ -104,9 +104,15 @@ func (fs fileSystem) debugfs(commands string) (string, error) {
 	return string(out), nil
 }
 
-// list names the folders in a folder.
-func (fs fileSystem) list(dir string) ([]string, error) {
-	out, err := fs.debugfs("ls -p " + dir + "\n")
+// has tells whether there is any of the files.
+func (fs fileSystem) has(files ...string) (bool, error) {
+	out, err := fs.debugfs("stat " + strings.Join(files, "\nstat ") + "\n")
+	return strings.Contains(out, "Inode: "), err
+}
+
+// list names the folders in folders.
+func (fs fileSystem) list(dirs ...string) ([]string, error) {
+	out, err := fs.debugfs("ls -p " + strings.Join(dirs, "\nls -p ") + "\n")
 	if err != nil {
 		return nil, err
 	}

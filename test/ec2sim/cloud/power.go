@@ -54,7 +54,11 @@ func stopInstances(c *call) (any, error) {
 		switch in.state {
 		case running, pending:
 			in.state = stopping
-			c.halt(in, func(ctx context.Context, g Guests) error { return g.Stop(ctx, in.id) }, func() { in.state = stopped })
+			c.halt(in, func(ctx context.Context, g Guests) error { return g.Stop(ctx, in.id) }, func() {
+				if in.state == stopping { // and not ended by somebody meanwhile
+					in.state = stopped
+				}
+			})
 		case stopped, stopping:
 		default:
 			return problem("IncorrectInstanceState", "This instance '%s' is not in a state from which it can be stopped.", in.id)
@@ -69,16 +73,10 @@ func startInstances(c *call) (any, error) {
 		if in.state != stopped {
 			return problem("IncorrectInstanceState", "The instance '%s' is not in a state from which it can be started.", in.id)
 		}
-		in.state = pending
-		g := Guest{ID: in.id, Disk: c.volumeFile(in.volumes[0]), Address: in.address, UEFI: in.uefi, Reachable: c.reachable(r, in)}
-		cloud.do(func(ctx context.Context) error { return cloud.startGuest(ctx, g) }, func(err error) {
-			if err != nil {
-				cloud.end(r, in, "Server.InternalError")
-				return
-			}
-			in.state = running
-			cloud.follow(r, in)
-		})
+		in.state, in.reason = pending, ""
+		g := c.guest(r, in)
+		g.Key, g.UserData = "", nil // it has them
+		cloud.do(func(ctx context.Context) error { return cloud.startGuest(ctx, g) }, func(err error) { cloud.booted(r, in, err) })
 		return nil
 	})
 }

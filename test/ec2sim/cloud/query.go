@@ -64,26 +64,28 @@ type call struct {
 // action answers a call, under the cloud's lock. Its result is the content of the answer.
 type action func(c *call) (any, error)
 
-// query answers a request of the Query protocol.
-func (c *Cloud) query(w http.ResponseWriter, r *http.Request, s scope, namespace string, actions map[string]action) {
-	if err := r.ParseForm(); err != nil {
-		fail(w, problem("MalformedQueryString", "%v", err))
-		return
-	}
-	p := params{r.Form}
-	name := p.text("Action")
-	out, err := c.act(name, s, p, actions)
+// protocols are the services of the Query protocol.
+var protocols = map[string]struct {
+	namespace string
+	render    func(name, namespace string, content any) ([]byte, error)
+	actions   map[string]action
+}{
+	"ec2": {"http://ec2.amazonaws.com/doc/2016-11-15/", answer, ec2Actions},
+	"sts": {"https://sts.amazonaws.com/doc/2011-06-15/", stsAnswer, stsActions},
+}
+
+// query answers a request of the Query protocol, whose form is parsed.
+func (c *Cloud) query(w http.ResponseWriter, r *http.Request, s scope) {
+	protocol := protocols[s.service]
+	name := r.Form.Get("Action")
+	out, err := c.act(name, s, r, protocol.actions)
 	if err != nil {
 		c.cfg.Log.Info("refused", "action", name, "region", s.region, "err", err)
 		fail(w, err)
 		return
 	}
 	c.cfg.Log.Info("done", "action", name, "region", s.region)
-	render := answer
-	if s.service == "sts" {
-		render = stsAnswer
-	}
-	body, err := render(name, namespace, out)
+	body, err := protocol.render(name, protocol.namespace, out)
 	if err != nil {
 		fail(w, err)
 		return
@@ -91,24 +93,22 @@ func (c *Cloud) query(w http.ResponseWriter, r *http.Request, s scope, namespace
 	writeBody(w, http.StatusOK, body)
 }
 
-func (c *Cloud) act(name string, s scope, p params, actions map[string]action) (any, error) {
+func (c *Cloud) act(name string, s scope, r *http.Request, actions map[string]action) (any, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.calls[name]++
 	do, ok := actions[name]
-	switch {
-	case !ok:
+	if !ok {
 		return nil, problem("InvalidAction", "The action %s is not valid for this web service.", name)
-	case !slices.Contains(known, s.region):
-		return nil, &Error{Status: http.StatusUnauthorized, Code: "AuthFailure", Message: "AWS was not able to validate the provided access credentials"}
 	}
-	if err := c.fault(name, s); err != nil {
+	reg, err := c.admit(name, s, r)
+	if err != nil {
 		return nil, err
 	}
+	p := params{r.Form}
 	if p.yes("DryRun") {
 		return nil, &Error{Status: http.StatusPreconditionFailed, Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set."}
 	}
-	return do(&call{c, p, s, c.region(s.region)})
+	return do(&call{c, p, s, reg})
 }
 
 // answer writes <NAMEResponse xmlns="..."><requestId/>CONTENT</NAMEResponse>, where CONTENT are the elements of a struct.
@@ -210,15 +210,36 @@ func (p params) each(name string) []params {
 	}
 }
 
-// tagged returns the tags that a call gives to a new object of a type.
-func (p params) tagged(kind string) tags {
-	t := tags{}
-	for _, spec := range p.each("TagSpecification") {
-		if spec.text("ResourceType") == kind {
-			for _, one := range spec.each("Tag") {
-				t[one.text("Key")] = one.text("Value")
-			}
+// token is what a request with a ClientToken made.
+type token struct{ request, made string }
+
+// request is a canonical form of a call's parameters, to compare two with one ClientToken.
+func (p params) request() string {
+	var keep []string
+	for k, v := range p.Values {
+		if len(v) > 0 && v[0] != "" {
+			keep = append(keep, url.QueryEscape(k)+"="+url.QueryEscape(v[0]))
 		}
 	}
-	return t
+	slices.Sort(keep)
+	return strings.Join(keep, "&")
+}
+
+// made is the id of what an earlier call of the same action and ClientToken made, if there was one.
+func (c *call) made() (string, error) {
+	t, again := c.region.tokens[c.text("Action")+" "+c.text("ClientToken")]
+	switch {
+	case !again || c.text("ClientToken") == "":
+		return "", nil
+	case t.request != c.request():
+		return "", problem("IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).")
+	}
+	return t.made, nil
+}
+
+// remember keeps what a call made for the next one with its ClientToken.
+func (c *call) remember(id string) {
+	if t := c.text("ClientToken"); t != "" {
+		c.region.tokens[c.text("Action")+" "+t] = token{c.request(), id}
+	}
 }

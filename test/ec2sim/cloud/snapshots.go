@@ -2,11 +2,11 @@ package cloud
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // gib is what sizes are counted in.
@@ -20,9 +20,13 @@ type snapshot struct {
 	message     string
 	description string
 	volume      string // that it was made of
+	key         string // that it is encrypted with; empty for none
 	writing     *writing
-	users       []string
+	users       permissions
 }
+
+// noVolume is the volume of snapshots that were made of none.
+const noVolume = "vol-ffffffff"
 
 // The states of a snapshot.
 const (
@@ -52,6 +56,9 @@ func (c *Cloud) freeze(r *region, from string, s *snapshot, settled func(*snapsh
 		if err != nil {
 			s.state, s.message = snapError, err.Error()
 		}
+		if r.snapshots[s.id] == nil {
+			c.remove(c.snapshotFile(s.id)) // it was deleted before it was made
+		}
 		settled(s)
 	})
 }
@@ -63,7 +70,7 @@ type volume struct {
 	instance   string
 	device     string
 	snapshot   string
-	encrypted  bool
+	kms        string
 	kind       string
 	autoDelete bool
 }
@@ -78,7 +85,7 @@ func missingVolume(id string) error {
 
 func (s *snapshot) attributes() attributes {
 	return attributes{"snapshot-id": {s.id}, "status": {s.shown()}, "volume-size": {strconv.FormatInt(s.size, 10)},
-		"volume-id": {s.volume}, "owner-id": {Account}, "description": {s.description}}
+		"volume-id": {s.volume}, "owner-id": {Account}, "owner-alias": nil, "description": {s.description}, "encrypted": {strconv.FormatBool(s.key != "")}, "start-time": {stamp(s.born)}}
 }
 
 // shown is the state that others see: a while after the copy is made.
@@ -101,10 +108,15 @@ func describeSnapshots(c *call) (any, error) {
 		Size        int64     `xml:"volumeSize"`
 		Description string    `xml:"description"`
 		Encrypted   bool      `xml:"encrypted"`
+		Key         string    `xml:"kmsKeyId,omitempty"`
 		Tags        []tagItem `xml:"tagSet>item"`
 	}
 	var out struct {
 		Snapshots []item `xml:"snapshotSet>item"`
+	}
+	owners := c.list("Owner")
+	if len(owners) > 0 && !slices.Contains(owners, "self") && !slices.Contains(owners, Account) {
+		return out, nil
 	}
 	found, err := describe(c.region.snapshots, func(s *snapshot) *object { return &s.object }, c.list("SnapshotId"), c.params, (*snapshot).attributes, missingSnapshot)
 	for _, s := range found {
@@ -112,7 +124,7 @@ func describeSnapshots(c *call) (any, error) {
 		if s.shown() == snapCompleted {
 			progress = "100%"
 		}
-		out.Snapshots = append(out.Snapshots, item{s.id, s.volume, s.shown(), s.message, stamp(s.born), progress, Account, s.size, s.description, false, s.tags.items()})
+		out.Snapshots = append(out.Snapshots, item{s.id, s.volume, s.shown(), s.message, stamp(s.born), progress, Account, s.size, s.description, s.key != "", s.key, s.tags.items()})
 	}
 	return out, err
 }
@@ -122,14 +134,28 @@ func deleteSnapshot(c *call) (any, error) {
 	if !found {
 		return nil, missingSnapshot(c.text("SnapshotId"))
 	}
+	if err := c.dropSnapshot(s); err != nil {
+		return nil, err
+	}
+	return ok()
+}
+
+// dropSnapshot deletes a snapshot unless an image uses it.
+func (c *call) dropSnapshot(s *snapshot) error {
 	for _, im := range c.region.images {
 		if slices.ContainsFunc(im.disks, func(d mapping) bool { return d.snapshot == s.id }) {
-			return nil, problem("InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", s.id, im.id)
+			return problem("InvalidSnapshot.InUse", "The snapshot %s is currently in use by %s", s.id, im.id)
 		}
+	}
+	if s.writing != nil {
+		if err := s.writing.file.Close(); err != nil {
+			return err
+		}
+		s.writing = nil
 	}
 	delete(c.region.snapshots, s.id)
 	c.remove(c.snapshotFile(s.id))
-	return ok()
+	return nil
 }
 
 func createSnapshot(c *call) (any, error) {
@@ -137,16 +163,41 @@ func createSnapshot(c *call) (any, error) {
 	if !found {
 		return nil, missingVolume(c.text("VolumeId"))
 	}
-	s := &snapshot{object: c.object("snap"), size: v.size, volume: v.id, description: c.text("Description")}
-	s.tags = c.tagged("snapshot")
-	c.freeze(c.region, c.volumeFile(v.id), s, func(*snapshot) {})
+	s, err := c.newSnapshot(v.size, v.id)
+	if err != nil {
+		return nil, err
+	}
+	s.key = v.kms
+	c.freeze(c.region, c.volumeFile(v.id), s, c.failing())
 	return struct {
-		ID     string    `xml:"snapshotId"`
-		Volume string    `xml:"volumeId"`
-		Status string    `xml:"status"`
-		Size   int64     `xml:"volumeSize"`
-		Tags   []tagItem `xml:"tagSet>item"`
-	}{s.id, v.id, snapPending, s.size, s.tags.items()}, nil
+		ID        string    `xml:"snapshotId"`
+		Volume    string    `xml:"volumeId"`
+		Status    string    `xml:"status"`
+		Size      int64     `xml:"volumeSize"`
+		Encrypted bool      `xml:"encrypted"`
+		Tags      []tagItem `xml:"tagSet>item"`
+	}{s.id, v.id, snapPending, s.size, s.key != "", s.tags.items()}, nil
+}
+
+// newSnapshot is the one that a call of CreateSnapshot or CopySnapshot makes.
+func (c *call) newSnapshot(size int64, volume string) (*snapshot, error) {
+	t, err := c.tagged("snapshot")
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshot{object: c.fresh("snap", c.text("Action")), size: size, volume: volume, description: c.text("Description")}
+	s.tags = t["snapshot"]
+	return s, nil
+}
+
+// failing has a snapshot end in an error if a fault says so.
+func (c *call) failing() func(*snapshot) {
+	fails := c.spoiled(c.text("Action"), SnapshotFails)
+	return func(s *snapshot) {
+		if fails {
+			s.state, s.message = snapError, "the snapshot could not be made"
+		}
+	}
 }
 
 // sourceRegion is the one that a call copies something from.
@@ -173,12 +224,57 @@ func copySnapshot(c *call) (any, error) {
 	if src.shown() != snapCompleted {
 		return nil, problem("IncorrectState", "Source snapshot '%s' is not in the completed state", src.id)
 	}
-	s := &snapshot{object: c.object("snap"), size: src.size, volume: "vol-ffffffff", description: c.text("Description")}
-	s.tags = c.tagged("snapshot")
-	c.freeze(c.region, c.snapshotFile(src.id), s, func(*snapshot) {})
+	key, err := c.encryption(src.key)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.newSnapshot(src.size, noVolume)
+	if err != nil {
+		return nil, err
+	}
+	s.key = key
+	c.freeze(c.region, c.snapshotFile(src.id), s, c.failing())
 	return struct {
-		ID string `xml:"snapshotId"`
-	}{s.id}, nil
+		ID   string    `xml:"snapshotId"`
+		Tags []tagItem `xml:"tagSet>item"`
+	}{s.id, s.tags.items()}, nil
+}
+
+// defaultKMS is the id of the key that an account has from the beginning in every region, alias/aws/ebs.
+const defaultKMS = "key/00000000-0000-4000-8000-0000000000eb"
+
+// kms is the key that a name means in a region, the default key for none.
+func (r *region) kms(name string) string {
+	prefix := "arn:aws:kms:" + r.name + ":" + Account + ":"
+	switch {
+	case name == "" || name == "alias/aws/ebs":
+		return prefix + defaultKMS
+	case strings.HasPrefix(name, "arn:"):
+		return name
+	case strings.HasPrefix(name, "alias/"):
+		return prefix + name
+	}
+	return prefix + "key/" + name
+}
+
+// encryption is the key that a call which copies something wants it encrypted with, which is encrypted with a key until now.
+func (c *call) encryption(was string) (string, error) {
+	name := c.text("KmsKeyId")
+	switch {
+	case name != "" && !c.yes("Encrypted"):
+		return "", problem("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
+	case c.yes("Encrypted") || was != "":
+		return c.region.kms(name), nil
+	}
+	return "", nil
+}
+
+// shareable tells whether others could read what is encrypted with a key.
+func shareable(key string) error {
+	if strings.HasSuffix(key, defaultKMS) {
+		return problem("InvalidParameter", "Snapshots encrypted with the AWS Managed CMK can't be shared. Specify another snapshot.")
+	}
+	return nil
 }
 
 func modifySnapshot(c *call) (any, error) {
@@ -186,10 +282,75 @@ func modifySnapshot(c *call) (any, error) {
 	if !found {
 		return nil, missingSnapshot(c.text("SnapshotId"))
 	}
-	for _, p := range c.sub("CreateVolumePermission").each("Add") {
-		s.users = append(s.users, p.text("UserId")+p.text("Group"))
+	if err := shareable(s.key); err != nil {
+		return nil, err
 	}
+	s.users.change(c.params, "CreateVolumePermission", "UserGroup")
 	return ok()
+}
+
+func describeSnapshotAttribute(c *call) (any, error) {
+	s, found := c.region.snapshots[c.text("SnapshotId")]
+	if !found || !s.asked() {
+		return nil, missingSnapshot(c.text("SnapshotId"))
+	}
+	if a := c.text("Attribute"); a != "createVolumePermission" {
+		return nil, problem("InvalidParameterValue", "the attribute %s of a snapshot is not simulated", a)
+	}
+	return struct {
+		ID    string      `xml:"snapshotId"`
+		Users permissions `xml:"createVolumePermission>item"`
+	}{s.id, s.users}, nil
+}
+
+// permission lets somebody use an image or a snapshot.
+type permission struct {
+	User         string `xml:"userId,omitempty"`
+	Group        string `xml:"group,omitempty"`
+	Organization string `xml:"organizationArn,omitempty"`
+	Unit         string `xml:"organizationalUnitArn,omitempty"`
+}
+
+// permissions are those of an image or a snapshot.
+type permissions []permission
+
+// change adds and removes what a call names: below a parameter, or in the older form of lists.
+func (all *permissions) change(p params, below, groups string) {
+	read := func(p params) permission {
+		return permission{p.text("UserId"), p.text("Group"), p.text("OrganizationArn"), p.text("OrganizationalUnitArn")}
+	}
+	for _, one := range p.sub(below).each("Add") {
+		all.add(read(one))
+	}
+	for _, one := range p.sub(below).each("Remove") {
+		all.remove(read(one))
+	}
+	turn := map[string]func(permission){"add": all.add, "remove": all.remove}[p.text("OperationType")]
+	if turn == nil {
+		return
+	}
+	for _, v := range p.list("UserId") {
+		turn(permission{User: v})
+	}
+	for _, v := range p.list(groups) {
+		turn(permission{Group: v})
+	}
+	for _, v := range p.list("OrganizationArn") {
+		turn(permission{Organization: v})
+	}
+	for _, v := range p.list("OrganizationalUnitArn") {
+		turn(permission{Unit: v})
+	}
+}
+
+func (all *permissions) add(p permission) {
+	if !slices.Contains(*all, p) {
+		*all = append(*all, p)
+	}
+}
+
+func (all *permissions) remove(p permission) {
+	*all = slices.DeleteFunc(*all, func(q permission) bool { return p == q })
 }
 
 func describeVolumes(c *call) (any, error) {
@@ -209,6 +370,7 @@ func describeVolumes(c *call) (any, error) {
 		Created     string       `xml:"createTime"`
 		Kind        string       `xml:"volumeType"`
 		Encrypted   bool         `xml:"encrypted"`
+		Key         string       `xml:"kmsKeyId,omitempty"`
 		Attachments []attachment `xml:"attachmentSet>item"`
 		Tags        []tagItem    `xml:"tagSet>item"`
 	}
@@ -216,10 +378,11 @@ func describeVolumes(c *call) (any, error) {
 		Volumes []item `xml:"volumeSet>item"`
 	}
 	found, err := describe(c.region.volumes, func(v *volume) *object { return &v.object }, c.list("VolumeId"), c.params, func(v *volume) attributes {
-		return attributes{"volume-id": {v.id}, "status": {v.status()}, "attachment.instance-id": {v.instance}, "snapshot-id": {v.snapshot}}
+		return attributes{"volume-id": {v.id}, "status": {v.status()}, "attachment.instance-id": {v.instance}, "attachment.device": {v.device}, "snapshot-id": {v.snapshot}, "volume-type": {v.kind},
+			"size": {strconv.FormatInt(v.size, 10)}, "encrypted": {strconv.FormatBool(v.kms != "")}}
 	}, missingVolume)
 	for _, v := range found {
-		it := item{v.id, v.size, v.snapshot, c.region.name + "a", v.status(), stamp(v.born), v.kind, v.encrypted, nil, v.tags.items()}
+		it := item{v.id, v.size, v.snapshot, c.region.name + "a", v.status(), stamp(v.born), v.kind, v.kms != "", v.kms, nil, v.tags.items()}
 		if v.instance != "" {
 			it.Attachments = []attachment{{v.id, v.instance, v.device, "attached", v.autoDelete}}
 		}
@@ -251,5 +414,3 @@ func (c *Cloud) dropVolume(r *region, v *volume) {
 	delete(r.volumes, v.id)
 	c.remove(c.volumeFile(v.id))
 }
-
-var errNoDisk = errors.New("the image has no root disk")

@@ -13,7 +13,7 @@ source "virtualbox-iso" "debian12" {
   iso_checksum = "file:${var.iso_url}.sha256"
 
   guest_os_type        = "Debian_64"
-  cpus                 = 2
+  cpus                 = 1
   memory               = 1024
   disk_size            = 4096
   hard_drive_interface = "sata"

@@ -20,7 +20,7 @@ source "vmware-iso" "debian12" {
 
   guest_os_type        = "debian12-64"
   version              = 19
-  cpus                 = 2
+  cpus                 = 1
   memory               = 1024
   disk_size            = 4096
   disk_type_id         = 0
