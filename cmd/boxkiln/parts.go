@@ -77,10 +77,8 @@ func sources() map[string]build.SourceKind {
 		},
 	}
 	const noDriver = "Boxkiln has no driver for it yet; the other sources of the template are built"
-	describe := func(types []string, groups func(string) []any, shared func() []any) {
-		for _, typ := range types {
-			kinds[typ] = build.SourceKind{Schema: schema.Unbuilt(typ, "", noDriver, append(shared(), groups(typ)...)...)}
-		}
+	for _, typ := range aws.Types() {
+		kinds[typ] = build.SourceKind{Schema: schema.Unbuilt(typ, "", noDriver, append(guestGroups(), aws.Groups(typ)...)...)}
 	}
 	for _, typ := range virtualbox.Types() {
 		kinds[typ] = build.SourceKind{
@@ -96,7 +94,10 @@ func sources() map[string]build.SourceKind {
 			Driver: vmware.Name, Planner: vmware.Planner{VMX: vmx}, SourceFiles: vmware.SourceFiles, NoMedium: vmx,
 		}
 	}
-	describe(aws.Types(), aws.Groups, guestGroups)
+	kinds[aws.TypeEBS] = build.SourceKind{
+		Schema: schema.New(aws.TypeEBS, "Start an instance of an image in Amazon EC2, and make an image of it.", append(append(guestGroups(), build.PublishArgs{}), aws.Groups(aws.TypeEBS)...)...),
+		Driver: aws.Name, Planner: aws.Planner{}, NoMedium: true,
+	}
 	return kinds
 }
 
