@@ -32,6 +32,7 @@ func newDrivers(log *slog.Logger) func(install string) map[string]hypervisor.Dri
 			libvirt.Name:    libvirt.New(libvirt.Options{Install: install, Log: log}),
 			virtualbox.Name: virtualbox.New(virtualbox.Options{Install: install, Log: log}),
 			vmware.Name:     vmware.New(vmware.Options{Install: install, Log: log}),
+			aws.Name:        aws.New(aws.Options{Install: install, Log: log}),
 		}
 	}
 }
@@ -74,10 +75,8 @@ func sources() map[string]build.SourceKind {
 		},
 	}
 	const noDriver = "Boxkiln has no driver for it yet; the other sources of the template are built"
-	describe := func(types []string, groups func(string) []any, shared func() []any) {
-		for _, typ := range types {
-			kinds[typ] = build.SourceKind{Schema: schema.Unbuilt(typ, "", noDriver, append(shared(), groups(typ)...)...)}
-		}
+	for _, typ := range aws.Types() {
+		kinds[typ] = build.SourceKind{Schema: schema.Unbuilt(typ, "", noDriver, append(guestGroups(), aws.Groups(typ)...)...)}
 	}
 	for _, typ := range virtualbox.Types() {
 		kinds[typ] = build.SourceKind{
@@ -93,7 +92,10 @@ func sources() map[string]build.SourceKind {
 			Driver: vmware.Name, Planner: vmware.Planner{VMX: vmx}, SourceFiles: vmware.SourceFiles, NoMedium: vmx,
 		}
 	}
-	describe(aws.Types(), aws.Groups, guestGroups)
+	kinds[aws.TypeEBS] = build.SourceKind{
+		Schema: schema.New(aws.TypeEBS, "Start an instance of an image in Amazon EC2, and make an image of it.", append(append(guestGroups(), build.PublishArgs{}), aws.Groups(aws.TypeEBS)...)...),
+		Driver: aws.Name, Planner: aws.Planner{}, NoMedium: true,
+	}
 	return kinds
 }
 

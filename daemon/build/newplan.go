@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,12 +109,14 @@ func (c *planner) source(src *template.Source, kind SourceKind) {
 	var own struct {
 		DiskImage    bool   `json:"disk_image"`
 		ACPIShutdown bool   `json:"acpi_shutdown"`
-		ISOMD5       string `json:"iso_md5"` // what iso_checksum was once called
+		DisableStop  bool   `json:"disable_stop_instance"` // how a cloud calls disable_shutdown
+		ISOMD5       string `json:"iso_md5"`               // what iso_checksum was once called
 	}
 	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Packages, &p.Publish, &p.Cache, &own} {
 		c.problem(src.Pos, json.Unmarshal(src.Args, into))
 	}
 	p.DiskImage = own.DiskImage
+	p.Shutdown.DisableShutdown = p.Shutdown.DisableShutdown || own.DisableStop
 	if own.ACPIShutdown { // the power button is what is pressed without a command
 		p.Shutdown.ShutdownCommand = ""
 	}
@@ -190,7 +194,7 @@ func (c *planner) communicator(src *template.Source, o PlanOptions) {
 
 func (c *planner) packages(flags []string, src *template.Source) {
 	p := &c.plan.Packages
-	if flags != nil {
+	if flags != nil && !c.plan.Machine.Remote { // those of the command line are for the sources of which disks come to this host
 		p.Package = flags
 	}
 	_, err := p.Wanted()
@@ -286,6 +290,7 @@ func InputNames(p *Plan, parts Parts) ([]string, error) {
 	add(p.Floppy.Files...)
 	add(p.Floppy.Dirs...)
 	add(p.SourceFiles...)
+	add(slices.Sorted(maps.Values(p.Machine.Reads))...)
 	add(parts.Communicator.Inputs(p.Communicator)...)
 	var errs []error
 	list := func(inputs func(json.RawMessage) ([]string, error), args json.RawMessage) {

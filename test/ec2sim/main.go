@@ -4,7 +4,7 @@
 // awscli 2.9) and Amazon's API reference; see package cloud for what is simulated and what is not. The service that a request is for is read from the scope of
 // its signature, so one endpoint serves them all:
 //
-//	ec2sim --listen 127.0.0.1:4599 --data DIR --image NAME=DISK.raw
+//	ec2sim --listen 127.0.0.1:4599 --data DIR --image NAME=DISK.raw,uefi
 //	AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test aws --endpoint-url http://127.0.0.1:4599 --region us-east-1 ec2 describe-images
 //
 // --fault [REGION/]ACTION:CODE[=WITH][:COUNT] makes calls fail, such as RunInstances:InsufficientInstanceCapacity:1,
@@ -60,7 +60,7 @@ func run(ctx context.Context) error {
 	memory := flag.Int("memory", 512, "MiB of memory of an instance")
 	noGuests := flag.Bool("no-guests", false, "run instances in name only")
 	verbose := flag.Bool("v", false, "log every call")
-	flag.Var(&images, "image", "NAME=DISK: an image from a raw disk that is there from the beginning; may be repeated")
+	flag.Var(&images, "image", "NAME=DISK[,uefi]: an image from a raw disk that is there from the beginning; may be repeated")
 	flag.Var(&buckets, "bucket", "NAME: a bucket of S3 that is there from the beginning; may be repeated")
 	flag.Var(&faults, "fault", "[REGION/]ACTION:CODE[=WITH][:COUNT]: what goes wrong; may be repeated")
 	flag.Parse()
@@ -109,9 +109,13 @@ func furnish(ctx context.Context, c *cloud.Cloud, region string, images, buckets
 	for _, text := range images {
 		name, disk, ok := strings.Cut(text, "=")
 		if !ok {
-			return fmt.Errorf("--image %q: write it as NAME=DISK", text)
+			return fmt.Errorf("--image %q: write it as NAME=DISK[,uefi]", text)
 		}
-		id, err := c.AddImage(ctx, region, name, disk)
+		image := cloud.Publication{Name: name}
+		if image.Disk, ok = strings.CutSuffix(disk, ",uefi"); ok {
+			image.BootMode = "uefi"
+		}
+		id, err := c.Publish(ctx, region, image)
 		if err != nil {
 			return fmt.Errorf("--image %s: %w", text, err)
 		}

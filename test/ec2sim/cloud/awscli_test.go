@@ -3,6 +3,7 @@ package cloud
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -43,7 +44,7 @@ type account struct {
 func newAccount(t *testing.T, cfg Config) account {
 	t.Helper()
 	needTool(t, awscli)
-	cfg.Dir, cfg.Pace = t.TempDir(), time.Millisecond
+	cfg.Dir, cfg.Pace = cmp.Or(cfg.Dir, t.TempDir()), cmp.Or(cfg.Pace, time.Millisecond)
 	disk := filepath.Join(cfg.Dir, "disk.raw")
 	if err := os.WriteFile(disk, bytes.Repeat([]byte("disk"), BlockSize), 0o600); err != nil {
 		t.Fatal(err)

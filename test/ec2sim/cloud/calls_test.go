@@ -41,6 +41,7 @@ var flows = map[string][]step{
 		{"", "ec2 delete-key-pair --key-name i", ""},
 		{"", "sts get-caller-identity --query Account", Account},
 		{"", "sts assume-role --role-arn arn:aws:iam::123456789012:role/r --role-session-name me --query AssumedRoleUser.Arn", "arn:aws:sts::123456789012:assumed-role/r/me"},
+		{"", "sts decode-authorization-message --encoded-message ZWMyOlJ1bkluc3RhbmNlcw --query DecodedMessage", "*\"action\":\"ec2:RunInstances\"*"},
 	},
 	"instance": {
 		{"i", "ec2 run-instances --image-id $image --instance-type t3.micro --subnet-id " + privateSubnet + " --associate-public-ip-address --user-data hello --metadata-options HttpTokens=required --client-token c" +
@@ -169,7 +170,7 @@ func unknownToAwscli(t *testing.T, a account) []string {
 func TestEveryCall(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	called := map[string]bool{}
+	called, ran := map[string]bool{}, 0
 	t.Run("flows", func(t *testing.T) {
 		for name, steps := range flows {
 			t.Run(name, func(t *testing.T) {
@@ -183,6 +184,7 @@ func TestEveryCall(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				maps.Insert(called, maps.All(a.answered()))
+				ran++
 			})
 		}
 		t.Run("newer", func(t *testing.T) {
@@ -197,7 +199,7 @@ func TestEveryCall(t *testing.T) {
 		})
 	})
 	for _, action := range implemented() {
-		if !called[action] && !t.Failed() {
+		if ran == len(flows) && !called[action] { // and not only some of them, by -run
 			t.Errorf("no flow calls %s", action)
 		}
 	}

@@ -73,15 +73,12 @@ func refusal(code, action string, s scope) error {
 	switch code {
 	case "UnauthorizedOperation":
 		text = fmt.Sprintf("You are not authorized to perform this operation. User: %s is not authorized to perform: ec2:%s on resource: arn:aws:ec2:%s:%s:* because no identity-based policy allows the ec2:%[2]s action. Encoded authorization failure message: %s",
-			builder, action, s.region, Account, encodedRefusal)
+			builder, action, s.region, Account, encodeRefusal("ec2:"+action))
 	case "AccessDenied":
 		text = fmt.Sprintf("User: %s is not authorized to perform: %s:%s because no identity-based policy allows the %[2]s:%[3]s action", builder, s.service, action)
 	}
 	return &Error{Status: cmp.Or(statuses[code], http.StatusBadRequest), Code: code, Message: text}
 }
-
-// encodedRefusal stands for what sts:DecodeAuthorizationMessage could tell more of.
-const encodedRefusal = "4GIOHlTkIaWHQD0Q0m6XSnuUMCm-abcdefghijklmn-abcdefghijklmn-abcdefghijklmn"
 
 // ParseFault reads [REGION/]ACTION:CODE[=WITH][:COUNT], such as RunInstances:InsufficientInstanceCapacity:1,
 // eu-west-1/CopyImage:UnauthorizedOperation, *:RequestLimitExceeded:30 or RunInstances:StaysHidden=10s:1.

@@ -29,22 +29,7 @@ func TestPacker(t *testing.T) {
 	t.Parallel()
 	needTool(t, "packer")
 	a := newAccount(t, Config{})
-	dir := t.TempDir()
-	file := filepath.Join(dir, "template.json")
-	if err := os.WriteFile(file, fmt.Appendf(nil, template, a.url), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "packer", "build", "-color=false", file)
-	cmd.Env = append(os.Environ(), "HOME="+dir, "CHECKPOINT_DISABLE=1", "PACKER_CACHE_DIR="+dir, "AWS_POLL_DELAY_SECONDS=1")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("packer: %v\n%s", err, out)
-	}
-	if !strings.Contains(string(out), "--> amazon-ebs: AMIs were created:") {
-		t.Errorf("Packer says\n%s", out)
-	}
+	packer(t, fmt.Sprintf(template, a.url))
 	if n := a.cloud.Count(); n["images"] != 1 || n["snapshots"] != 1 || len(n) != 2 {
 		t.Errorf("there are %v", n)
 	}
@@ -54,4 +39,23 @@ func TestPacker(t *testing.T) {
 			t.Errorf("%s was never called: %v", name, calls)
 		}
 	}
+}
+
+// packer has Packer build a template to its good end.
+func packer(t *testing.T, template string) {
+	t.Helper()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "template.json")
+	if err := os.WriteFile(file, []byte(template), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "packer", "build", "-color=false", file)
+	cmd.Env = append(os.Environ(), "HOME="+dir, "CHECKPOINT_DISABLE=1", "PACKER_CACHE_DIR="+dir, "AWS_POLL_DELAY_SECONDS=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--> amazon-ebs: AMIs were created:") {
+		t.Fatalf("packer: %v\n%s", err, out)
+	}
+	t.Logf("%s", out)
 }

@@ -2,6 +2,8 @@ package cloud
 
 import (
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -14,7 +16,7 @@ type session struct {
 }
 
 // stsActions are what STS answers to.
-var stsActions = map[string]action{"GetCallerIdentity": callerIdentity, "AssumeRole": assumeRole}
+var stsActions = map[string]action{"GetCallerIdentity": callerIdentity, "AssumeRole": assumeRole, "DecodeAuthorizationMessage": decodeRefusal}
 
 // authenticate checks who asks as far as that is known here: the keys of [Cloud] sessions are, all others are let in. c.mu is held.
 func (c *Cloud) authenticate(s scope, token string) error {
@@ -81,4 +83,32 @@ func assumeRole(c *call) (any, error) {
 		ARN         string `xml:"AssumedRoleUser>Arn"`
 		ID          string `xml:"AssumedRoleUser>AssumedRoleId"`
 	}{credentials{key, rand.Text(), who.token, stamp(who.ends)}, who.arn, "AROA:" + name}, nil
+}
+
+// decision is what a message about a missing permission says to who may read it.
+type decision struct {
+	Allowed      bool `json:"allowed"`
+	ExplicitDeny bool `json:"explicitDeny"`
+	Context      struct {
+		Principal struct {
+			ARN string `json:"arn"`
+		} `json:"principal"`
+		Action string `json:"action"`
+	} `json:"context"`
+}
+
+// encodeRefusal is such a message, which is sealed in the real service.
+func encodeRefusal(permission string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(permission))
+}
+
+func decodeRefusal(c *call) (any, error) {
+	permission, err := base64.RawURLEncoding.DecodeString(c.text("EncodedMessage"))
+	if err != nil || len(permission) == 0 {
+		return nil, problem("InvalidAuthorizationMessageException", "The message is not an encoded authorization message")
+	}
+	var d decision
+	d.Context.Principal.ARN, d.Context.Action = builder, string(permission)
+	text, err := json.Marshal(d)
+	return struct{ DecodedMessage string }{string(text)}, err
 }
