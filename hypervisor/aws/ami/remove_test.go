@@ -2,6 +2,7 @@ package ami_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -162,6 +163,36 @@ func TestFind(t *testing.T) {
 		t.Error(err)
 	}
 	r.left(map[string]int{"snapshots": 1})
+}
+
+// TestRemains tells an image that is there from others.
+func TestRemains(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	made, err := r.fromInstance(t.Context(), ami.Wanted{Name: "golden"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := r.maker.In(home)
+	if err := ami.Remains(t.Context(), calls, made[0].ID); err != nil {
+		t.Error(err)
+	}
+	r.cloud.Inject(cloud.Fault{Action: "DescribeImages", Code: "UnauthorizedOperation", Count: 1})
+	if err := ami.Remains(t.Context(), calls, made[0].ID); err == nil || errors.Is(err, hypervisor.ErrImageNotFound) {
+		t.Errorf("when nobody may look: %v", err)
+	}
+	if err := r.maker.Remove(t.Context(), made[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := ami.Remains(t.Context(), calls, made[0].ID); !errors.Is(err, hypervisor.ErrImageNotFound) || !strings.Contains(err.Error(), made[0].ID) {
+		t.Errorf("after it was removed: %v", err)
+	}
+	calls.EC2.DescribeImages = func(context.Context, *ec2.DescribeImagesInput) (*ec2.DescribeImagesOutput, error) {
+		return &ec2.DescribeImagesOutput{Images: []types.Image{{State: types.ImageStateDisabled}}}, nil
+	}
+	if err := ami.Remains(t.Context(), calls, "ami-1"); !errors.Is(err, hypervisor.ErrImageNotFound) || !strings.Contains(err.Error(), "disabled") {
+		t.Errorf("when it is disabled: %v", err)
+	}
 }
 
 // TestRemoveAwaitsEC2 deletes a snapshot that EC2 takes for used a while longer.
