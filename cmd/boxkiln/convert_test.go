@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/disk"
 )
 
@@ -43,7 +42,7 @@ func TestConvert(t *testing.T) {
 	b := newBench(t)
 	src := b.image("web.qcow2")
 	var list []string
-	for _, p := range hypervisor.Packages() {
+	for _, p := range onDisk() {
 		list = append(list, string(p))
 	}
 	r := b.run("convert", src, "--package", strings.Join(list, ","), "-o", b.path("all"), "--name=golden", "--guest-os=debian/12", "--memory=768", "--firmware=uefi")
