@@ -183,7 +183,7 @@ func TestConvertRefuses(t *testing.T) {
 		want []string
 	}{
 		"no package":         {[]string{good}, []string{"--package", "virtualbox"}},
-		"wrong package":      {[]string{good, "--package=virtualbx,ami"}, []string{`did you mean "virtualbox"`, `"ami" cannot be made yet`}},
+		"wrong package":      {[]string{good, "--package=virtualbx,hyperv"}, []string{`did you mean "virtualbox"`, `"hyperv" cannot be made yet`}},
 		"missing":            {[]string{b.path("none.qcow2"), raw}, []string{"none.qcow2", "is not there"}},
 		"folder":             {[]string{b.path("made"), raw}, []string{"is a folder", "name the .ovf or .vmx"}},
 		"empty":              {[]string{b.write("empty.img", ""), raw}, []string{"empty.img", "is empty"}},
