@@ -48,6 +48,11 @@ func (m *Machine) find(ctx context.Context) (things, error) {
 	return find(ctx, m.region, m.record.Tag, m.record.Name)
 }
 
+// findKind looks for what of a kind was made for this machine.
+func (m *Machine) findKind(ctx context.Context, k kind) (things, error) {
+	return findKind(ctx, m.region, m.record.Tag, m.record.Name, k)
+}
+
 // describe asks for an instance by its id.
 func (m *Machine) describe(ctx context.Context, id string) (types.Instance, error) {
 	out, err := m.region.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
@@ -68,7 +73,7 @@ func (m *Machine) instance(ctx context.Context) (types.Instance, error) {
 	id := m.record.Instance
 	m.mu.Unlock()
 	if id == "" {
-		found, err := m.find(ctx)
+		found, err := m.findKind(ctx, kindInstance)
 		if live := found.of(kindInstance); err == nil && len(live) > 0 {
 			id = live[0].id
 			m.mu.Lock()
