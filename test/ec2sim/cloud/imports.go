@@ -115,7 +115,10 @@ func (c *Cloud) convert(ctx context.Context, t *task, to, failure string) error 
 	if err := c.pass(ctx, t, validation...); err != nil {
 		return err
 	}
-	path, found := c.buckets.file(t.bucket, t.key)
+	path, found, err := c.buckets.file(t.bucket, t.key)
+	if err != nil {
+		return err
+	}
 	if !found {
 		return errors.New("ClientError: Disk validation failed [We do not have access to the given resource. Reason 403 Forbidden]")
 	}
