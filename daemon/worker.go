@@ -158,7 +158,10 @@ func (b *Builds) makeDirs(ctx context.Context, s *build.Session, home layout.Att
 func reapers(drivers map[string]hypervisor.Driver, data layout.Dir, kept *checkpoint.Store, secrets secretsOf) build.Reapers {
 	return build.Reapers{
 		build.KindMachine: build.ReaperFunc(func(ctx context.Context, r build.Resource) error {
-			return reapMachine(ctx, drivers, r)
+			return reapMachine(ctx, drivers, secrets, r)
+		}),
+		build.KindImage: build.ReaperFunc(func(ctx context.Context, r build.Resource) error {
+			return reapImage(ctx, drivers, secrets, r)
 		}),
 		build.KindImport: build.ReaperFunc(func(ctx context.Context, r build.Resource) error {
 			return reapImport(ctx, drivers, secrets, r)
@@ -198,20 +201,27 @@ func sealedIn(data layout.Dir, v *vault) secretsOf {
 	}
 }
 
-// reapImport removes an image that was not handed over. Its row may need the build's secrets: those are kept as long as the build
-// has not succeeded.
-func reapImport(ctx context.Context, drivers map[string]hypervisor.Driver, secrets secretsOf, r build.Resource) error {
+// rowData reads the data of a row. It may need the build's secrets: those are kept as long as the build has not succeeded.
+func rowData(secrets secretsOf, r build.Resource, into any) error {
 	values, err := secrets(r.Build)
 	if err != nil {
 		return fmt.Errorf("the secrets of build %s: %w", r.Build, err)
 	}
 	data, err := build.UnsealData(r.Data, values)
+	if err == nil {
+		err = json.Unmarshal(data, into)
+	}
 	if err != nil {
 		return fmt.Errorf("the ledger's row of %s: %w", r.Name, err)
 	}
+	return nil
+}
+
+// reapImport removes an image that was not handed over.
+func reapImport(ctx context.Context, drivers map[string]hypervisor.Driver, secrets secretsOf, r build.Resource) error {
 	var h hypervisor.ImportHandle
-	if err := json.Unmarshal(data, &h); err != nil {
-		return fmt.Errorf("the ledger's row of %s: %w", r.Name, err)
+	if err := rowData(secrets, r, &h); err != nil {
+		return err
 	}
 	importer, ok := drivers[h.Driver].(hypervisor.Importer)
 	if !ok {
@@ -220,19 +230,38 @@ func reapImport(ctx context.Context, drivers map[string]hypervisor.Driver, secre
 	return importer.RemoveImport(ctx, h)
 }
 
+// reapImage removes what a machine became in a cloud and nobody was given.
+func reapImage(ctx context.Context, drivers map[string]hypervisor.Driver, secrets secretsOf, r build.Resource) error {
+	var h hypervisor.Handle
+	if err := rowData(secrets, r, &h); err != nil {
+		return err
+	}
+	imager, ok := drivers[h.Driver].(hypervisor.Imager)
+	if !ok {
+		return fmt.Errorf("this daemon has no driver %q that makes images", h.Driver)
+	}
+	ctx, cancel := context.WithTimeout(ctx, imager.Patience())
+	defer cancel()
+	return imager.RemoveImages(ctx, h)
+}
+
 // reapTimeout bounds how long one machine may take to go.
 const reapTimeout = time.Minute
 
-func reapMachine(ctx context.Context, drivers map[string]hypervisor.Driver, r build.Resource) error {
+func reapMachine(ctx context.Context, drivers map[string]hypervisor.Driver, secrets secretsOf, r build.Resource) error {
 	var h hypervisor.Handle
-	if err := json.Unmarshal(r.Data, &h); err != nil {
-		return fmt.Errorf("the ledger's row of %s: %w", r.Name, err)
+	if err := rowData(secrets, r, &h); err != nil {
+		return err
 	}
 	driver, ok := drivers[h.Driver]
 	if !ok {
 		return fmt.Errorf("this daemon has no driver %q", h.Driver)
 	}
-	ctx, cancel := context.WithTimeout(ctx, reapTimeout)
+	patience := reapTimeout
+	if i, ok := driver.(hypervisor.Imager); ok {
+		patience = i.Patience()
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	machine, err := driver.Open(ctx, h)
 	if errors.Is(err, hypervisor.ErrNotFound) {

@@ -190,6 +190,13 @@ type Spec struct {
 	Fetched map[string]string `json:"fetched,omitempty" guest:"no"`
 	// Remote says that the machine runs in a cloud and becomes images there: its Export writes no file, and returns their ids.
 	Remote bool `json:"remote,omitempty" guest:"no"`
+	// Reads are files of the client that the driver wants on this host when it makes the machine, by name: paths as the template
+	// writes them. They are in Fetched under the same names.
+	Reads map[string]string `json:"reads,omitempty" guest:"apart"`
+	// Force removes what is in the way of the result, such as an image of the same name.
+	Force bool `json:"force,omitempty" guest:"no"`
+	// AuthorizedKey is a line of authorized_keys that a cloud gives to the guest; empty for none.
+	AuthorizedKey string `json:"authorized_key,omitempty" guest:"no"`
 	// HTTP is the seed server's port on this host, for arguments that name it; 0 without one.
 	HTTPPort int `json:"http_port,omitempty" guest:"no"`
 	// Options are the driver's own arguments, which only that driver decodes.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"slices"
@@ -32,6 +33,7 @@ func newDrivers(log *slog.Logger) func(install string) map[string]hypervisor.Dri
 			libvirt.Name:    libvirt.New(libvirt.Options{Install: install, Log: log}),
 			virtualbox.Name: virtualbox.New(virtualbox.Options{Install: install, Log: log}),
 			vmware.Name:     vmware.New(vmware.Options{Install: install, Log: log}),
+			aws.Name:        aws.New(aws.Options{Install: install, Log: log}),
 		}
 	}
 }
@@ -43,6 +45,7 @@ func newParts() build.Parts {
 		Provisioners:   provisionerKinds(),
 		PostProcessors: postProcessorKinds(),
 		DataSources:    map[string]*schema.Block{},
+		Imports:        map[hypervisor.Package]build.ImportKind{hypervisor.PackageAMI: amazonImport("package_ami")},
 		Communicator:   ssh(),
 	}
 }
@@ -59,7 +62,7 @@ func guestGroups() []any {
 // consoleGroups are the arguments of every source that installs at a console.
 func consoleGroups() []any {
 	return append(guestGroups(), iso.MediaArgs{}, iso.CDArgs{}, iso.FloppyArgs{}, seedhttp.Args{},
-		hypervisor.BootArgs{}, hypervisor.ShutdownArgs{}, hypervisor.PackageArgs{}, build.PublishArgs{})
+		hypervisor.BootArgs{}, hypervisor.ShutdownArgs{}, hypervisor.PackageArgs{}, aws.PackageArgs{}, build.PublishArgs{})
 }
 
 func sources() map[string]build.SourceKind {
@@ -74,10 +77,8 @@ func sources() map[string]build.SourceKind {
 		},
 	}
 	const noDriver = "Boxkiln has no driver for it yet; the other sources of the template are built"
-	describe := func(types []string, groups func(string) []any, shared func() []any) {
-		for _, typ := range types {
-			kinds[typ] = build.SourceKind{Schema: schema.Unbuilt(typ, "", noDriver, append(shared(), groups(typ)...)...)}
-		}
+	for _, typ := range aws.Types() {
+		kinds[typ] = build.SourceKind{Schema: schema.Unbuilt(typ, "", noDriver, append(guestGroups(), aws.Groups(typ)...)...)}
 	}
 	for _, typ := range virtualbox.Types() {
 		kinds[typ] = build.SourceKind{
@@ -93,7 +94,10 @@ func sources() map[string]build.SourceKind {
 			Driver: vmware.Name, Planner: vmware.Planner{VMX: vmx}, SourceFiles: vmware.SourceFiles, NoMedium: vmx,
 		}
 	}
-	describe(aws.Types(), aws.Groups, guestGroups)
+	kinds[aws.TypeEBS] = build.SourceKind{
+		Schema: schema.New(aws.TypeEBS, "Start an instance of an image in Amazon EC2, and make an image of it.", append(append(guestGroups(), build.PublishArgs{}), aws.Groups(aws.TypeEBS)...)...),
+		Driver: aws.Name, Planner: aws.Planner{}, NoMedium: true,
+	}
 	return kinds
 }
 
@@ -119,10 +123,18 @@ func postProcessorKinds() map[string]build.PostKind {
 	kinds := post.Kinds()
 	kinds["shell-local"] = build.PostKind{Schema: schema.New("shell-local", "Run scripts on the daemon's host.", shelllocal.Args{}),
 		New: post.NewShellLocal(shelllocal.New), Check: shelllocal.Check, Inputs: shelllocal.Inputs}
+	ami := amazonImport("")
+	kinds["amazon-import"] = build.PostKind{Schema: aws.ImportSchema(), New: post.NewImport("amazon-import", aws.Name, aws.ImportFormat), Check: ami.Check, Import: &ami}
 	for typ, groups := range post.Unbuilt() {
 		kinds[typ] = build.PostKind{Schema: schema.Unbuilt(typ, "", notRun, groups...)}
 	}
 	return kinds
+}
+
+// amazonImport is how AMIs are made of disks that were built elsewhere.
+func amazonImport(argument string) build.ImportKind {
+	return build.ImportKind{Driver: aws.Name, Argument: argument, TouchesHost: aws.ImportTouchesHost,
+		Check: func(args json.RawMessage) error { _, err := aws.ParseImport(args); return err }}
 }
 
 // ssh is the communicator.

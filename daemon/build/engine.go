@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/boxkiln/boxkiln/hypervisor"
 )
 
 // Step is one named stage of a build. It has no clean-up: what it does outside this process is in the ledger before it is
@@ -44,6 +46,14 @@ func (e *TimeoutError) Error() string { return fmt.Sprintf("%s took longer than 
 
 // cleanupGrace bounds how long the end of a build may take after it was cancelled.
 const cleanupGrace = 2 * time.Minute
+
+// grace is how long the end of a session's build may take: a cloud takes longer.
+func grace(s *Session) time.Duration {
+	if i, ok := s.Driver.(hypervisor.Imager); ok {
+		return max(cleanupGrace, i.Patience())
+	}
+	return cleanupGrace
+}
 
 // Engine runs the steps of builds. One engine serves all builds of a daemon.
 type Engine struct {
@@ -260,7 +270,7 @@ func (e *Engine) errorCleanup(ctx context.Context, s *Session) {
 // end closes what the session opened and reaps what the attempt holds. What could not be removed stays in the ledger, and
 // the log says so.
 func (e *Engine) end(ctx context.Context, s *Session, keep bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupGrace)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace(s))
 	defer cancel()
 	s.ExpectOff()
 	if err := s.closeAll(); err != nil {

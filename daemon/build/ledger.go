@@ -11,12 +11,14 @@ type ResourceKind string
 
 // The kinds of resources.
 const (
-	// KindMachine is a virtual machine with all that its driver made; Data is a hypervisor.Handle.
+	// KindMachine is a virtual machine with all that its driver made; Data is a hypervisor.Handle, sealed by Plan.SealData.
 	KindMachine ResourceKind = "machine"
 	// KindDir is a directory of ours on this host; Name is its path.
 	KindDir ResourceKind = "directory"
 	// KindOutput is a file or directory where the template wanted it, not yet complete; Name is its path.
 	KindOutput ResourceKind = "output"
+	// KindImage is what the machine of a cloud becomes there; Data is the machine's hypervisor.Handle, sealed likewise.
+	KindImage ResourceKind = "image"
 	// KindImport is an image that a driver makes of disks built elsewhere, with what it needs on the way; Data is a
 	// hypervisor.ImportHandle, sealed by Plan.SealData.
 	KindImport ResourceKind = "import"

@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/bootcmd"
 	"github.com/boxkiln/boxkiln/internal/schema"
 	"github.com/boxkiln/boxkiln/template"
@@ -107,12 +110,14 @@ func (c *planner) source(src *template.Source, kind SourceKind) {
 	var own struct {
 		DiskImage    bool   `json:"disk_image"`
 		ACPIShutdown bool   `json:"acpi_shutdown"`
-		ISOMD5       string `json:"iso_md5"` // what iso_checksum was once called
+		DisableStop  bool   `json:"disable_stop_instance"` // how a cloud calls disable_shutdown
+		ISOMD5       string `json:"iso_md5"`               // what iso_checksum was once called
 	}
 	for _, into := range []any{&p.Media, &p.CD, &p.Floppy, &p.Seed, &p.Boot, &p.Shutdown, &p.Output, &p.Packages, &p.Publish, &p.Cache, &own} {
 		c.problem(src.Pos, json.Unmarshal(src.Args, into))
 	}
 	p.DiskImage = own.DiskImage
+	p.Shutdown.DisableShutdown = p.Shutdown.DisableShutdown || own.DisableStop
 	if own.ACPIShutdown { // the power button is what is pressed without a command
 		p.Shutdown.ShutdownCommand = ""
 	}
@@ -190,11 +195,41 @@ func (c *planner) communicator(src *template.Source, o PlanOptions) {
 
 func (c *planner) packages(flags []string, src *template.Source) {
 	p := &c.plan.Packages
-	if flags != nil {
+	if flags != nil && !c.plan.Machine.Remote { // those of the command line are for the sources of which disks come to this host
 		p.Package = flags
 	}
-	_, err := p.Wanted()
+	list, err := p.Wanted()
 	c.problem(src.Pos, err)
+	for _, name := range list {
+		if name.IsRemote() {
+			c.importPackage(name, src)
+		}
+	}
+}
+
+// importPackage reads the arguments of a package that a driver keeps.
+func (c *planner) importPackage(name hypervisor.Package, src *template.Source) {
+	kind, ok := c.parts.Imports[name]
+	if !ok {
+		c.problem(src.Pos, fmt.Errorf("package %q cannot be made: this Boxkiln has no driver for it", name))
+		return
+	}
+	var blocks map[string]json.RawMessage
+	if err := json.Unmarshal(src.Args, &blocks); err != nil {
+		c.problem(src.Pos, err)
+		return
+	}
+	args := blocks[kind.Argument]
+	if len(args) == 0 || string(args) == "null" {
+		args = json.RawMessage("{}")
+	}
+	if err := kind.Check(args); err != nil {
+		c.problem(src.Pos, fmt.Errorf("%s: %w", kind.Argument, err))
+	}
+	if c.plan.Imports == nil {
+		c.plan.Imports = map[hypervisor.Package]json.RawMessage{}
+	}
+	c.plan.Imports[name] = args
 }
 
 func (c *planner) publish(flags PublishArgs, src *template.Source) {
@@ -286,6 +321,7 @@ func InputNames(p *Plan, parts Parts) ([]string, error) {
 	add(p.Floppy.Files...)
 	add(p.Floppy.Dirs...)
 	add(p.SourceFiles...)
+	add(slices.Sorted(maps.Values(p.Machine.Reads))...)
 	add(parts.Communicator.Inputs(p.Communicator)...)
 	var errs []error
 	list := func(inputs func(json.RawMessage) ([]string, error), args json.RawMessage) {

@@ -19,6 +19,9 @@ func (t *Set) export(ctx context.Context, s *build.Session) error {
 	if err != nil {
 		return fmt.Errorf("the output directory: %w", err)
 	}
+	if err := t.intendImage(ctx, s); err != nil {
+		return err
+	}
 	out := s.Log.Writer()
 	defer out.Close()
 	a, err := s.Machine.Export(ctx, dir, hypervisor.ExportOptions{
@@ -31,6 +34,23 @@ func (t *Set) export(ctx context.Context, s *build.Session) error {
 	}
 	a.Builder, a.Driver = s.Plan.Builder, s.Plan.Driver
 	s.Made = a
+	return nil
+}
+
+// intendImage writes down that the machine is about to become images in a cloud. They are the user's when the build succeeds, and
+// removed when it does not.
+func (t *Set) intendImage(ctx context.Context, s *build.Session) error {
+	if _, ok := s.Driver.(hypervisor.Imager); !ok || !s.Plan.Machine.Remote {
+		return nil
+	}
+	row, err := machineRow(s, build.KindImage, t.spec(s))
+	if err != nil {
+		return err
+	}
+	if err := s.Ledger.Intend(ctx, row); err != nil {
+		return build.OurFault(fmt.Errorf("write the ledger: %w", err))
+	}
+	s.HandOver(row)
 	return nil
 }
 
@@ -149,7 +169,10 @@ func (t *Set) process(ctx context.Context, s *build.Session, p build.PostPlan, a
 	defer lines.Close()
 	pp, err := kind.New(p.Args, build.PostEnv{
 		Outputs: s.Outputs, Files: s.Files, Vars: t.vars(s), Machine: s.Plan.Machine, Cwd: s.Plan.Cwd, TemplateDir: s.Plan.TemplateDir,
-		Render: t.renderer(s), Scratch: s.Dirs.Scratch, Out: lines, Progress: s.Log.Progress,
+		Render: t.renderer(s), Scratch: s.Dirs.Scratch, Out: lines, Progress: s.Log.Progress, Packaging: s.Packaging, Title: imageTitle(s),
+		Import: func(ctx context.Context, driver, what string, r hypervisor.ImportRequest) (hypervisor.Artifact, error) {
+			return t.importImage(ctx, s, driver, what, r)
+		},
 	})
 	if err != nil {
 		return a, false, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/boxkiln/boxkiln/daemon/build"
+	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/provisioners"
 )
 
@@ -139,13 +140,17 @@ const defaultShutdownTimeout = 5 * time.Minute
 // shutdown powers the guest off: by the template's command, else by ACPI.
 func (t *Set) shutdown(ctx context.Context, s *build.Session) error {
 	args := s.Plan.Shutdown
-	timeout := args.ShutdownTimeout.Or(defaultShutdownTimeout)
+	timeout := args.ShutdownTimeout.Or(shutdownPatience(s))
 	s.ExpectOff()
 	waitCtx, cancel := context.WithTimeoutCause(ctx, timeout, shutdownTimeout(s, timeout))
 	defer cancel()
 	switch {
 	case endsItself(s):
 		s.Log.Say("Waiting for the guest to power itself off...")
+	case s.Plan.Machine.Remote:
+		if on, err := stopRemote(waitCtx, s); on || err != nil {
+			return err
+		}
 	case args.ShutdownCommand == "":
 		s.Log.Say("Halting the virtual machine by ACPI: the template has no shutdown_command")
 		if err := s.Machine.Shutdown(waitCtx); err != nil {
@@ -164,6 +169,25 @@ func (t *Set) shutdown(ctx context.Context, s *build.Session) error {
 		return fmt.Errorf("the machine did not power off cleanly: %w", err)
 	}
 	return nil
+}
+
+// shutdownPatience is how long a shutdown may take if the template does not say.
+func shutdownPatience(s *build.Session) time.Duration {
+	if i, ok := s.Driver.(hypervisor.Imager); ok && s.Plan.Machine.Remote {
+		return i.Patience()
+	}
+	return defaultShutdownTimeout
+}
+
+// stopRemote has the cloud stop the machine. One that cannot be stopped stays on: its image is made all the same.
+func stopRemote(ctx context.Context, s *build.Session) (on bool, err error) {
+	s.Log.Say("Stopping the instance...")
+	err = s.Machine.Shutdown(ctx)
+	if errors.Is(err, hypervisor.ErrUnsupported) {
+		s.Log.Message("%v: it goes on", err)
+		return true, nil
+	}
+	return false, build.OurFault(err)
 }
 
 // endsItself tells whether the guest powers itself off without being asked.

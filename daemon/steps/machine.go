@@ -17,10 +17,8 @@ type maker func(ctx context.Context, spec hypervisor.Spec) (hypervisor.Machine, 
 // makeMachine has make make the machine, after the ledger knows of it, starts it and has it watched.
 func (t *Set) makeMachine(ctx context.Context, s *build.Session, make maker) (*watch, error) {
 	spec := t.spec(s)
-	handle := hypervisor.Handle{Driver: s.Driver.Name(), Name: spec.Name, Tag: spec.Tag, Dir: spec.Dir, URI: handleURI(spec)}
-	row := s.Resource(build.KindMachine, spec.Name)
-	var err error
-	if row.Data, err = json.Marshal(handle); err != nil {
+	row, err := machineRow(s, build.KindMachine, spec)
+	if err != nil {
 		return nil, err
 	}
 	if err := s.Ledger.Intend(ctx, row); err != nil {
@@ -35,6 +33,21 @@ func (t *Set) makeMachine(ctx context.Context, s *build.Session, make maker) (*w
 	}
 	s.SetMachine(machine)
 	return startMachine(ctx, s)
+}
+
+// machineRow makes a row of the ledger for a machine, or what comes of it. How its driver is reached may be secret.
+func machineRow(s *build.Session, kind build.ResourceKind, spec hypervisor.Spec) (build.Resource, error) {
+	row := s.Resource(kind, spec.Name)
+	data, err := json.Marshal(handleOf(s, spec))
+	if err == nil {
+		row.Data, err = s.Plan.SealData(data)
+	}
+	return row, err
+}
+
+// handleOf is the handle of a machine that may not exist yet.
+func handleOf(s *build.Session, spec hypervisor.Spec) hypervisor.Handle {
+	return hypervisor.Handle{Driver: s.Driver.Name(), Name: spec.Name, Tag: spec.Tag, Dir: spec.Dir, URI: handleURI(spec)}
 }
 
 // startMachine powers the session's machine on, if it is off, and has it watched.
@@ -108,7 +121,10 @@ func (t *Set) spec(s *build.Session) hypervisor.Spec {
 	if s.Source.Path != "" {
 		spec.Source = s.Source.Path
 	}
-	spec.Fetched = s.Fetched
+	spec.Fetched, spec.Force = s.Fetched, s.Plan.Options.Force
+	if spec.Remote {
+		spec.AuthorizedKey = s.Key.Authorized
+	}
 	if s.Seed != nil {
 		spec.HTTPPort, spec.Network.HostAddress = s.Seed.Port(), s.Seed.Seen()
 	}
@@ -138,6 +154,9 @@ func handleURI(spec hypervisor.Spec) string {
 func summaryOf(spec hypervisor.Spec) string {
 	if spec.Source != "" {
 		return "from " + filepath.Base(spec.Source)
+	}
+	if spec.Remote {
+		return "in the cloud"
 	}
 	firmware := "BIOS"
 	if spec.Firmware.UEFI {

@@ -125,6 +125,13 @@ func copyInput(ctx context.Context, s *build.Session, dst string, in build.Input
 
 // fetchForDriver has on this host what the driver needs to make the machine.
 func (t *Set) fetchForDriver(ctx context.Context, s *build.Session) error {
+	s.Fetched = map[string]string{}
+	for name, path := range s.Plan.Machine.Reads {
+		s.Fetched[name] = filepath.Join(s.Dirs.Scratch, name)
+		if err := copyInput(ctx, s, s.Fetched[name], build.Input{Path: path}); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
 	fetcher, ok := s.Driver.(hypervisor.Fetcher)
 	if !ok {
 		return nil
@@ -133,7 +140,6 @@ func (t *Set) fetchForDriver(ctx context.Context, s *build.Session) error {
 	if err != nil {
 		return build.OurFault(err)
 	}
-	s.Fetched = map[string]string{}
 	for _, f := range wanted {
 		s.Log.Say("Retrieving %s", f.Name)
 		file, err := t.Media.Fetch(ctx, iso.Source{URLs: []string{f.URL}, Checksum: f.Checksum, Cwd: s.Plan.Cwd},

@@ -131,7 +131,7 @@ func thawMachine(ctx context.Context, thawer hypervisor.Thawer, from *checkpoint
 // dropMachine removes what may be there of a machine that could not be made whole.
 func (t *Set) dropMachine(ctx context.Context, s *build.Session) error {
 	spec := t.spec(s)
-	m, err := s.Driver.Open(ctx, hypervisor.Handle{Driver: s.Driver.Name(), Name: spec.Name, Tag: spec.Tag, Dir: spec.Dir, URI: handleURI(spec)})
+	m, err := s.Driver.Open(ctx, handleOf(s, spec))
 	if errors.Is(err, hypervisor.ErrNotFound) {
 		return nil
 	}

@@ -1,10 +1,3 @@
-// Package aws describes what templates may say about machine images in Amazon EC2.
-//
-// There are four kinds of builders: amazon-ebs starts an instance from an image and makes an image of its root volume,
-// amazon-ebssurrogate makes one of another volume, amazon-ebsvolume makes volumes only, and amazon-instance makes images
-// that live in S3. Their arguments are declared in groups; [Groups] returns those of a kind. What reaches the guest over
-// a communicator is declared by its owner. Sources: packer-plugin-amazon common/*_config.go and
-// builder/{ebs,ebssurrogate,ebsvolume,instance}.
 package aws
 
 // The kinds of builders.

@@ -45,6 +45,17 @@ func testExport(t *testing.T, r run) {
 	r.checkExport(t, m, spec)
 }
 
+// checkImages looks at an artifact that lies in a cloud.
+func (r run) checkImages(t *testing.T, dir string, a hypervisor.Artifact) {
+	t.Helper()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 || len(a.Files) > 0 {
+		t.Errorf("Export of a machine in a cloud wrote %v, and %+v (%v)", left, a.Files, err)
+	}
+	if len(a.IDs) == 0 || a.IDs[0].ID == "" {
+		t.Errorf("artifact %+v has no image", a)
+	}
+}
+
 // checkExport exports a machine that is off, and compares what is told of the files with what they are.
 func (r run) checkExport(t *testing.T, m hypervisor.Machine, spec hypervisor.Spec) {
 	t.Helper()
@@ -55,6 +66,10 @@ func (r run) checkExport(t *testing.T, m hypervisor.Machine, spec hypervisor.Spe
 	}
 	if a.Driver != r.driver.Name() || a.Arch != spec.Arch || a.UEFI != spec.Firmware.UEFI {
 		t.Errorf("artifact %+v does not describe the machine", a)
+	}
+	if spec.Remote {
+		r.checkImages(t, dir, a)
+		return
 	}
 	disks := 0
 	for _, f := range a.Files {

@@ -136,3 +136,9 @@ func (a Access) Check() error {
 	}
 	return nil
 }
+
+// IsZero tells that an access says nothing, so that the environment says all.
+func (a Access) IsZero() bool {
+	none := a.Profile == "" && a.CredentialsFile == "" && a.Role == nil && a.Endpoint == "" && a.Keys.None()
+	return none && a.Region == "" && !a.InsecureTLS && !a.SkipMetadata && !a.SkipCheck && a.Tries == 0 && a.Polling == Polling{} && a.MaxPause == 0
+}

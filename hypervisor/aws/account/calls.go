@@ -6,6 +6,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
@@ -16,6 +17,7 @@ type Region struct {
 	EC2  EC2
 	EBS  EBS
 	STS  STS
+	SSM  SSM
 }
 
 // Call is one action of a service. Its errors went through [Explain].
@@ -78,6 +80,11 @@ type EBS struct {
 type STS struct {
 	GetCallerIdentity          Call[sts.GetCallerIdentityInput, sts.GetCallerIdentityOutput]
 	DecodeAuthorizationMessage Call[sts.DecodeAuthorizationMessageInput, sts.DecodeAuthorizationMessageOutput]
+}
+
+// SSM is what is asked of Session Manager.
+type SSM struct {
+	StartSession Call[ssm.StartSessionInput, ssm.StartSessionOutput]
 }
 
 // explained makes a Call of a method of a client. Options is the type of the client's options.
@@ -148,6 +155,10 @@ func stsCalls(c *sts.Client) STS {
 		GetCallerIdentity:          explained("sts:GetCallerIdentity", c.GetCallerIdentity),
 		DecodeAuthorizationMessage: explained("sts:DecodeAuthorizationMessage", c.DecodeAuthorizationMessage),
 	}
+}
+
+func ssmCalls(c *ssm.Client) SSM {
+	return SSM{StartSession: explained("ssm:StartSession", c.StartSession)}
 }
 
 // Whoami tries the credentials, and returns the account's number and the ARN of who asks.

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/ebs"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 )
@@ -151,6 +152,17 @@ func (unlimited) AddTokens(uint) error { return nil }
 // Region is the name of the region that the access or its environment says.
 func (a *Account) Region() string { return a.config.Region }
 
+// Endpoint is the address of another EC2 API than Amazon's, empty for that.
+func (a *Account) Endpoint() string {
+	if a.access.Endpoint != "" {
+		return a.access.Endpoint
+	}
+	if e := ec2.NewFromConfig(a.config).Options().BaseEndpoint; e != nil {
+		return *e
+	}
+	return ""
+}
+
 // In returns the calls in a region; "" is that of the access.
 func (a *Account) In(region string) *Region {
 	c := a.config.Copy()
@@ -162,6 +174,7 @@ func (a *Account) In(region string) *Region {
 		}
 	}))
 	r.EBS = ebsCalls(ebs.NewFromConfig(c, func(o *ebs.Options) { o.BaseEndpoint = a.access.endpoint(o.BaseEndpoint) }))
+	r.SSM = ssmCalls(ssm.NewFromConfig(c))
 	r.STS = stsCalls(sts.NewFromConfig(c, func(o *sts.Options) { o.BaseEndpoint = a.access.endpoint(o.BaseEndpoint) }))
 	return r
 }
