@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/boxkiln/boxkiln/boxregistry/boxfile"
+	"github.com/boxkiln/boxkiln/daemon/wire"
 	"github.com/boxkiln/boxkiln/hypervisor"
 )
 
@@ -174,4 +175,26 @@ func TestImagesAreNoFiles(t *testing.T) {
 	b := newBench(t)
 	b.run("build", b.inCloud("  post-processor \"vagrant\" {\n    provider_override = \"libvirt\"\n  }\n")).wants(t, exitFailed,
 		"the artifact has no disk to make anything of: it is eu-west-1:ami-")
+}
+
+// TestImagesResumed: the attempt that goes on tells of the images that it made, and not of those of the one before.
+func TestImagesResumed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	d := b.serve()
+	r := b.run("build", "-color=false", b.inCloud("  post-processor \"shell-local\" {\n    inline = [\"test -e "+b.path("ready")+"\"]\n  }\n"))
+	r.wants(t, exitFailed, "shell-local", "Some builds didn't complete successfully")
+	first := b.host.Images()
+	b.write("ready", "")
+	id := string(b.builds()[0].ID)
+	b.run("resume", "-color=false", id).wants(t, exitOK, "Thawing the machine", "--> fake.solo: AMIs were created:")
+	var reply wire.BuildReply
+	if err := json.Unmarshal([]byte(b.run("builds", "show", "--json", id).stdout), &reply); err != nil {
+		t.Fatal(err)
+	}
+	second := slices.DeleteFunc(b.host.Images(), func(id hypervisor.RemoteID) bool { return slices.Contains(first, id) })
+	if len(reply.Made) != 1 || !slices.Equal(reply.Made[0].IDs, hypervisor.SortIDs(second)) || len(second) != 2 {
+		t.Errorf("made %+v, of %v then %v", reply.Made, first, second)
+	}
+	d.stop()
 }
