@@ -212,7 +212,7 @@ func (d *Daemon) assemble(ctx context.Context, st *store.Store, install string) 
 	}
 	d.drivers = d.cfg.Drivers(install)
 	door := &gate{store: st, published: map[build.ID]bool{}}
-	set := &steps.Set{Media: d.media, MediaDir: data.Media(), Parts: d.cfg.Parts, Registry: d.registry, Gate: door, Now: d.cfg.Now,
+	set := &steps.Set{Media: d.media, MediaDir: data.Media(), Parts: d.cfg.Parts, Drivers: d.drivers, Registry: d.registry, Gate: door, Now: d.cfg.Now,
 		Signer: d.signer, History: st, Version: d.cfg.Version,
 		Checkpoints: d.kept, SecretKey: vault.fingerprints, MaxAge: limits.MaxAge}
 	d.explain = explainer{set, d.drivers}

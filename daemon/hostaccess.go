@@ -20,6 +20,9 @@ func hostAccess(p *build.Plan, parts build.Parts) string {
 			return what
 		}
 	}
+	if what := importTouches(p, parts); what != "" {
+		return what
+	}
 	switch {
 	case runsOnHost(p):
 		return "shell-local runs commands on the daemon's host"
@@ -33,6 +36,25 @@ func hostAccess(p *build.Plan, parts build.Parts) string {
 		return "target_path names a place on the daemon's host"
 	case opensFiles(p.Machine.Options), p.Machine.Firmware.Code != "", p.Machine.Firmware.Vars != "":
 		return "qemuargs, qemu_binary, volumes and firmware files reach into the daemon's host"
+	}
+	return ""
+}
+
+// importTouches tells what images that a driver makes of the machine do on the daemon's host.
+func importTouches(p *build.Plan, parts build.Parts) string {
+	for name, args := range p.Imports {
+		if what := parts.Imports[name].TouchesHost(args); what != "" {
+			return what
+		}
+	}
+	for _, chain := range p.Post {
+		for _, pp := range chain {
+			if kind := parts.PostProcessors[pp.Type].Import; kind != nil {
+				if what := kind.TouchesHost(pp.Args); what != "" {
+					return what
+				}
+			}
+		}
 	}
 	return ""
 }

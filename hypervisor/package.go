@@ -24,11 +24,12 @@ const (
 	PackageRaw        Package = "raw"            // an image
 	PackageVHD        Package = "vhd"            // an image
 	PackageVHDX       Package = "vhdx"           // an image
+	PackageAMI        Package = "ami"            // an image that EC2 keeps, see Importer
 )
 
 // Packages lists all packages, boxes first.
 func Packages() []Package {
-	return []Package{PackageLibvirt, PackageVirtualBox, PackageVMware, PackageOVA, PackageVMX, PackageQCOW2, PackageRaw, PackageVHD, PackageVHDX}
+	return []Package{PackageLibvirt, PackageVirtualBox, PackageVMware, PackageOVA, PackageVMX, PackageQCOW2, PackageRaw, PackageVHD, PackageVHDX, PackageAMI}
 }
 
 // IsBox tells whether it is a Vagrant box. Its name is then the provider's.
@@ -41,9 +42,12 @@ func (p Package) IsImage() bool {
 	return p == PackageQCOW2 || p == PackageRaw || p == PackageVHD || p == PackageVHDX
 }
 
+// IsRemote tells whether it is kept elsewhere: a driver's Importer makes it, and there are no files of it on this host.
+func (p Package) IsRemote() bool { return p == PackageAMI }
+
 // others are names that people know these things by, and why one of them is not there.
 var otherPackages = map[string]string{
-	"ami":           `cannot be made yet; make "ova" or "raw", which aws ec2 import-image and import-snapshot take`,
+	"aws":           `is called "ami"`,
 	"vmware":        `is called "vmware_desktop" (a box), "vmx" (a folder) or "ova"`,
 	"vbox":          `is called "virtualbox"`,
 	"ovf":           `is called "ova": the same, in one file`,
@@ -91,14 +95,14 @@ func unknownPackage(name string) error {
 // PackageArgs are the template arguments about what else the machine is made into when it is off. They can be given outside
 // of the template too, so that it stays valid for Packer.
 type PackageArgs struct {
-	Package        []string `json:"package" doc:"What to make of the machine: libvirt, virtualbox, vmware_desktop (boxes), ova, vmx, qcow2, raw, vhd, vhdx." guest:"artifact"`
+	Package        []string `json:"package" doc:"What to make of the machine: libvirt, virtualbox, vmware_desktop (boxes), ova, vmx, qcow2, raw, vhd, vhdx, ami." guest:"artifact"`
 	PackageGuestOS string   `json:"package_guest_os" doc:"System in the guest for packages that name it, such as debian/12 or windows/2022. Default: what the guest says." guest:"artifact"`
 }
 
 // Wanted reads the list.
 func (a PackageArgs) Wanted() ([]Package, error) { return ParsePackages(a.Package) }
 
-// MakesBox tells whether one of the packages is a box.
+// MakesBox tells whether one of the packages is a box, or an image of which a box is made that names it.
 func (a PackageArgs) MakesBox() bool {
-	return slices.ContainsFunc(a.Package, func(name string) bool { return Package(name).IsBox() })
+	return slices.ContainsFunc(a.Package, func(name string) bool { return Package(name).IsBox() || Package(name).IsRemote() })
 }

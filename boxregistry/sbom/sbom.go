@@ -102,9 +102,9 @@ func (q qualifiers) String() string {
 }
 
 // escape percent-encodes all but what a package URL leaves alone: letters, digits and ".-_~:".
-func escape(s string) string {
-	return strings.NewReplacer("+", "%20", "%3A", ":").Replace(url.QueryEscape(s))
-}
+func escape(s string) string { return purlEscaper.Replace(url.QueryEscape(s)) }
+
+var purlEscaper = strings.NewReplacer("+", "%20", "%3A", ":")
 
 // parsePURL reads the parts of a package URL that a Package has. It reports whether the URL is of a known type.
 func parsePURL(text string) (p Package, ok bool) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"slices"
@@ -44,6 +45,7 @@ func newParts() build.Parts {
 		Provisioners:   provisionerKinds(),
 		PostProcessors: postProcessorKinds(),
 		DataSources:    map[string]*schema.Block{},
+		Imports:        map[hypervisor.Package]build.ImportKind{hypervisor.PackageAMI: amazonImport("package_ami")},
 		Communicator:   ssh(),
 	}
 }
@@ -60,7 +62,7 @@ func guestGroups() []any {
 // consoleGroups are the arguments of every source that installs at a console.
 func consoleGroups() []any {
 	return append(guestGroups(), iso.MediaArgs{}, iso.CDArgs{}, iso.FloppyArgs{}, seedhttp.Args{},
-		hypervisor.BootArgs{}, hypervisor.ShutdownArgs{}, hypervisor.PackageArgs{}, build.PublishArgs{})
+		hypervisor.BootArgs{}, hypervisor.ShutdownArgs{}, hypervisor.PackageArgs{}, aws.PackageArgs{}, build.PublishArgs{})
 }
 
 func sources() map[string]build.SourceKind {
@@ -121,10 +123,18 @@ func postProcessorKinds() map[string]build.PostKind {
 	kinds := post.Kinds()
 	kinds["shell-local"] = build.PostKind{Schema: schema.New("shell-local", "Run scripts on the daemon's host.", shelllocal.Args{}),
 		New: post.NewShellLocal(shelllocal.New), Check: shelllocal.Check, Inputs: shelllocal.Inputs}
+	ami := amazonImport("")
+	kinds["amazon-import"] = build.PostKind{Schema: aws.ImportSchema(), New: post.NewImport("amazon-import", aws.Name, aws.ImportFormat), Check: ami.Check, Import: &ami}
 	for typ, groups := range post.Unbuilt() {
 		kinds[typ] = build.PostKind{Schema: schema.Unbuilt(typ, "", notRun, groups...)}
 	}
 	return kinds
+}
+
+// amazonImport is how AMIs are made of disks that were built elsewhere.
+func amazonImport(argument string) build.ImportKind {
+	return build.ImportKind{Driver: aws.Name, Argument: argument, TouchesHost: aws.ImportTouchesHost,
+		Check: func(args json.RawMessage) error { _, err := aws.ParseImport(args); return err }}
 }
 
 // ssh is the communicator.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/crypto/bcrypt"
 
 	"github.com/boxkiln/boxkiln/boxregistry/blob/mem"
 	"github.com/boxkiln/boxkiln/boxregistry/signing"
@@ -198,7 +199,7 @@ func newKiln(t testing.TB) *kiln {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := auth.Open(t.Context(), db, time.Now, record)
+	tokens, err := auth.Open(t.Context(), db, time.Now, record, auth.PasswordCost(bcrypt.MinCost))
 	if err != nil {
 		t.Fatal(err)
 	}

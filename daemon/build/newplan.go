@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/bootcmd"
 	"github.com/boxkiln/boxkiln/internal/schema"
 	"github.com/boxkiln/boxkiln/template"
@@ -197,8 +198,38 @@ func (c *planner) packages(flags []string, src *template.Source) {
 	if flags != nil && !c.plan.Machine.Remote { // those of the command line are for the sources of which disks come to this host
 		p.Package = flags
 	}
-	_, err := p.Wanted()
+	list, err := p.Wanted()
 	c.problem(src.Pos, err)
+	for _, name := range list {
+		if name.IsRemote() {
+			c.importPackage(name, src)
+		}
+	}
+}
+
+// importPackage reads the arguments of a package that a driver keeps.
+func (c *planner) importPackage(name hypervisor.Package, src *template.Source) {
+	kind, ok := c.parts.Imports[name]
+	if !ok {
+		c.problem(src.Pos, fmt.Errorf("package %q cannot be made: this Boxkiln has no driver for it", name))
+		return
+	}
+	var blocks map[string]json.RawMessage
+	if err := json.Unmarshal(src.Args, &blocks); err != nil {
+		c.problem(src.Pos, err)
+		return
+	}
+	args := blocks[kind.Argument]
+	if len(args) == 0 || string(args) == "null" {
+		args = json.RawMessage("{}")
+	}
+	if err := kind.Check(args); err != nil {
+		c.problem(src.Pos, fmt.Errorf("%s: %w", kind.Argument, err))
+	}
+	if c.plan.Imports == nil {
+		c.plan.Imports = map[hypervisor.Package]json.RawMessage{}
+	}
+	c.plan.Imports[name] = args
 }
 
 func (c *planner) publish(flags PublishArgs, src *template.Source) {

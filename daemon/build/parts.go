@@ -16,6 +16,8 @@ type Parts struct {
 	Sources        map[string]SourceKind
 	Provisioners   map[string]ProvisionerKind
 	PostProcessors map[string]PostKind
+	// Imports are the packages that a driver keeps instead of files.
+	Imports map[hypervisor.Package]ImportKind
 	// Communicator reaches guests by ssh.
 	Communicator CommunicatorKind
 	DataSources  map[string]*schema.Block
@@ -35,6 +37,17 @@ type SourceKind struct {
 	// SourceFiles lists the files that an exported machine consists of: its descriptor, which lies in dir under name, and
 	// what that names, each by its name in dir. It is nil for a kind that starts from none.
 	SourceFiles func(dir fs.FS, name string) ([]string, error)
+}
+
+// ImportKind is a package that a driver keeps, or a post-processor that has it make one: the driver is a hypervisor.Importer.
+type ImportKind struct {
+	Driver string
+	// Argument is the block of a source that has the driver's arguments.
+	Argument string
+	// Check finds mistakes in them, and TouchesHost says, in words, what they do on the daemon's host that whoever may only submit builds
+	// must not; empty for nothing.
+	Check       func(args json.RawMessage) error
+	TouchesHost func(args json.RawMessage) string
 }
 
 // ProvisionerKind is a type of provisioner. Without New it validates only.
@@ -60,6 +73,8 @@ type PostKind struct {
 	Pure   bool
 	Check  func(args json.RawMessage) error
 	Inputs func(args json.RawMessage) ([]string, error)
+	// Import is set for a kind that has a driver keep an image.
+	Import *ImportKind
 }
 
 // CommunicatorKind is a way to reach guests.

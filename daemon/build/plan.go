@@ -48,14 +48,16 @@ type Plan struct {
 	DiskImage bool                  `json:"disk_image,omitempty" guest:"yes"`
 	Output    hypervisor.OutputArgs `json:"output" guest:"inside"`
 	// Packages are what else is made of the machine.
-	Packages     hypervisor.PackageArgs `json:"packages" guest:"inside"`
-	Publish      PublishArgs            `json:"publish" guest:"inside"`
-	Cache        CacheArgs              `json:"cache" guest:"inside"`
-	Provisioners []ProvisionPlan        `json:"provisioners,omitempty" guest:"apart"`
-	ErrorCleanup *ProvisionPlan         `json:"error_cleanup,omitempty" guest:"no"`
-	Post         [][]PostPlan           `json:"post,omitempty" guest:"apart"`
-	Options      Options                `json:"options" guest:"no"`
-	Inputs       []Input                `json:"inputs,omitempty" guest:"apart"`
+	Packages hypervisor.PackageArgs `json:"packages" guest:"inside"`
+	// Imports are the arguments of those packages that a driver keeps, which only it decodes.
+	Imports      map[hypervisor.Package]json.RawMessage `json:"imports,omitempty" guest:"no"`
+	Publish      PublishArgs                            `json:"publish" guest:"inside"`
+	Cache        CacheArgs                              `json:"cache" guest:"inside"`
+	Provisioners []ProvisionPlan                        `json:"provisioners,omitempty" guest:"apart"`
+	ErrorCleanup *ProvisionPlan                         `json:"error_cleanup,omitempty" guest:"no"`
+	Post         [][]PostPlan                           `json:"post,omitempty" guest:"apart"`
+	Options      Options                                `json:"options" guest:"no"`
+	Inputs       []Input                                `json:"inputs,omitempty" guest:"apart"`
 	// SourceFiles are the files of Machine.Source on the client's machine, absolute: itself, and what it names. None for a URL.
 	SourceFiles []string `json:"source_files,omitempty" guest:"apart"`
 	Origin      Origin   `json:"origin,omitzero" guest:"no"`

@@ -41,6 +41,13 @@ type PostEnv struct {
 	Cwd, TemplateDir string
 	// Render fills in {{ }} left for run time; data are extra fields such as BuildName, Provider, Architecture, ChecksumType.
 	Render func(text string, data map[string]string) (string, error)
+	// Import has a driver make an image of disks, of which the ledger knows first. The request needs no handle but its Args; what names
+	// the post-processor. It is nil where there are no drivers.
+	Import func(ctx context.Context, driver, what string, r hypervisor.ImportRequest) (hypervisor.Artifact, error)
+	// Packaging says what is known of the guest, as package pack has it.
+	Packaging Packaging
+	// Title is what a thing is called to which the template gives no name.
+	Title string
 	// Scratch is a directory for intermediate files, removed with the build's work disks.
 	Scratch string
 	// Out takes lines for the build's log.

@@ -45,7 +45,6 @@ type Session struct {
 	IDs       []hypervisor.RemoteID // post-process, package: everything in a cloud that stays
 	Box       *hypervisor.File      // post-process: the box to publish, if a post-processor made one
 	BaseBox   string                // fetch-media: the box whose disk is the medium, as a box:// URL with its version; empty for none
-	Images    []Image               // post-process, package: what was made in clouds out of the machine's disks
 	Boxes     []hypervisor.File     // package: the boxes to publish, besides the one that a post-processor made
 	Packaging Packaging             // check-guest: what the guest said; package: what follows for the packages
 	Packages  []byte                // record-packages: what is installed, as CycloneDX; nil if that is not known
@@ -59,14 +58,6 @@ type Session struct {
 	touched   string // what Touched tells
 	closers   []io.Closer
 	handover  []Resource // what HandOver was told
-}
-
-// Image is an image in a cloud that was made out of the machine's disks.
-type Image struct {
-	// By is what made it: the post-processor's type, or empty for the package.
-	By      string             `json:"by,omitempty"`
-	Package hypervisor.Package `json:"package,omitempty"`
-	hypervisor.Artifact
 }
 
 // Packaging is what is known of a guest that is made into packages for other hypervisors.

@@ -5,7 +5,7 @@ export LC_ALL
 R=${BOXKILN_ROOT:-}
 PATH=$PATH:/usr/sbin:/sbin # which users who are not root may not have
 early="ahci ata_piix mptspi mptsas vmw_pvscsi virtio_blk virtio_scsi nvme sd_mod sym53c8xx"
-late="e1000 e1000e vmxnet3 virtio_net pcnet32"
+late="e1000 e1000e vmxnet3 virtio_net pcnet32 ena"
 
 # as_root COMMAND...: some systems let only root read their initramfs.
 as_root() {

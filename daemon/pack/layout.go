@@ -17,7 +17,7 @@ import (
 	"github.com/boxkiln/boxkiln/internal/fsx"
 )
 
-// layout is how a package is made. It has one of the two functions.
+// layout is how a package is made. It has one of the three functions.
 type layout struct {
 	// form is what the disks must be; "" for the ones that were exported.
 	form disk.Form
@@ -25,6 +25,7 @@ type layout struct {
 	compressed bool
 	box        func(ctx context.Context, disks []image) (boxfile.Contents, error)
 	files      func(ctx context.Context, disks []image) ([]hypervisor.File, error)
+	remote     func(ctx context.Context, disks []image) ([]hypervisor.RemoteID, error)
 }
 
 // layout finds the layout of a package for this artifact.
@@ -53,6 +54,8 @@ func (j *job) layout(p hypervisor.Package) (layout, error) {
 	case hypervisor.PackageQCOW2:
 		form, err := j.imageForm(p, disk.FormQCOW2)
 		return layout{form: form, files: j.openStack}, err
+	case hypervisor.PackageAMI:
+		return layout{form: j.rawForm(), remote: j.remote(p)}, nil
 	}
 	form, ok := imageForms[p]
 	if !ok {
@@ -181,10 +184,11 @@ func imageName(base string, i int) string {
 	return fmt.Sprintf("%s-%d", base, i)
 }
 
-// Made is a package that was made.
+// Made is a package that was made: files, or ids of what a driver keeps.
 type Made struct {
 	Package hypervisor.Package
 	Files   []hypervisor.File
+	IDs     []hypervisor.RemoteID
 }
 
 // Packages makes packages of an artifact in the existing directory dir, in files named after o.Name. Provider of the options
@@ -267,10 +271,14 @@ func (r *run) all(ctx context.Context) error {
 func (r *run) one(ctx context.Context, i int, l layout, disks []image) error {
 	p := r.list[i]
 	var files []hypervisor.File
+	var ids []hypervisor.RemoteID
 	var err error
-	if l.box != nil {
+	switch {
+	case l.box != nil:
 		files, err = r.boxFile(ctx, p, l, disks)
-	} else {
+	case l.remote != nil:
+		ids, err = l.remote(ctx, disks)
+	default:
 		files, err = l.files(ctx, disks)
 	}
 	for n := range files {
@@ -278,7 +286,7 @@ func (r *run) one(ctx context.Context, i int, l layout, disks []image) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.made[i] = Made{p, files}
+	r.made[i] = Made{p, files, ids}
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("make %s: %w", p, err)
 	}
@@ -347,6 +355,8 @@ func fileOf(path string, role hypervisor.Role) (hypervisor.File, error) {
 // ResultNames are the names of the files and folders that a package of one disk consists of.
 func ResultNames(p hypervisor.Package, name string) []string {
 	switch {
+	case p.IsRemote():
+		return nil
 	case p.IsBox():
 		return []string{name + "." + string(p) + ".box"}
 	case p == hypervisor.PackageVMX:

@@ -159,6 +159,12 @@ func (j *job) warnings(list []hypervisor.Package) []string {
 		}
 	}
 	for _, p := range list {
+		if p == hypervisor.PackageAMI {
+			for _, text := range j.Guest.CloudWarnings(j.artifact.UEFI) {
+				add(p, text)
+			}
+			continue
+		}
 		target, ok := productOf[p]
 		if !ok || j.native(p) {
 			continue

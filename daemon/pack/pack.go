@@ -56,6 +56,8 @@ type Options struct {
 	// Progress is called with bytes done of total under a title; it may be nil.
 	Progress func(title string, done, total int64)
 	Tool     disk.Tool
+	// Import has a driver make an image of raw disks and keep it, for packages that are no files; it may be nil for others.
+	Import func(ctx context.Context, p hypervisor.Package, r hypervisor.ImportRequest) (hypervisor.Artifact, error)
 }
 
 // Override is what somebody knows better; zero fields leave the machine as it is.

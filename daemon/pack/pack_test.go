@@ -22,15 +22,18 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-func needQemuImg(t *testing.T) {
+func needQemuImg(t *testing.T) { t.Helper(); needTool(t, "qemu-img") }
+
+// needTool skips a test where a program is missing; under BOXKILN_REQUIRE_TOOLS it fails instead.
+func needTool(t *testing.T, name string) {
 	t.Helper()
-	if _, err := exec.LookPath("qemu-img"); err == nil {
+	if _, err := exec.LookPath(name); err == nil {
 		return
 	}
 	if os.Getenv("BOXKILN_REQUIRE_TOOLS") == "1" {
-		t.Fatal("qemu-img is not installed")
+		t.Fatalf("%s is not installed", name)
 	}
-	t.Skip("qemu-img is not installed")
+	t.Skipf("%s is not installed", name)
 }
 
 // diskImage makes a disk with qemu-img.

@@ -8,7 +8,6 @@ func Unbuilt() map[string][]any {
 	return map[string][]any{
 		"vagrant-cloud":        {boxVersionArgs{}, vagrantCloudArgs{}},
 		"vagrant-registry":     {boxVersionArgs{}, vagrantRegistryArgs{}},
-		"amazon-import":        {awsAccessArgs{}, amazonImportArgs{}},
 		"docker-import":        {dockerImportArgs{}},
 		"docker-tag":           {dockerTagArgs{}},
 		"docker-push":          {dockerPushArgs{}},
@@ -51,73 +50,6 @@ type vagrantRegistryArgs struct {
 	ClientSecret string `json:"client_secret" doc:"Its secret." arg:"sensitive" guest:"no"`
 	Address      string `json:"hcp_api_address" doc:"Address of the API." guest:"no"`
 	AuthURL      string `json:"hcp_auth_url" doc:"Address for logging in." guest:"no"`
-}
-
-// awsAccessArgs are how Amazon's API is reached. Source: packer-plugin-amazon common/access_config.go.
-type awsAccessArgs struct {
-	AccessKey       string        `json:"access_key" doc:"Access key." guest:"no"`
-	SecretKey       string        `json:"secret_key" doc:"Secret key." arg:"sensitive" guest:"no"`
-	Token           string        `json:"token" doc:"Session token." arg:"sensitive" guest:"no"`
-	Profile         string        `json:"profile" doc:"Profile of the credentials file." guest:"no"`
-	CredentialsFile string        `json:"shared_credentials_file" doc:"The credentials file." guest:"no"`
-	Region          string        `json:"region" doc:"Region of the API." guest:"no"`
-	MFACode         string        `json:"mfa_code" doc:"One-time password." arg:"sensitive" guest:"no"`
-	MaxRetries      int           `json:"max_retries" doc:"How often a request is tried again." guest:"no"`
-	Endpoint        string        `json:"custom_endpoint_ec2" doc:"Address of the EC2 API." guest:"no"`
-	DecodeMessages  bool          `json:"decode_authorization_messages" doc:"Decode refusals." guest:"no"`
-	Insecure        bool          `json:"insecure_skip_tls_verify" doc:"Do not check certificates." guest:"no"`
-	SkipRegion      bool          `json:"skip_region_validation" doc:"Do not check the region's name." guest:"no"`
-	SkipMetadata    bool          `json:"skip_metadata_api_check" doc:"Do not ask the metadata service." guest:"no"`
-	SkipCredentials bool          `json:"skip_credential_validation" doc:"Do not check the credentials." guest:"no"`
-	AssumeRole      awsAssumeRole `json:"assume_role" doc:"Role to take." arg:"block" guest:"no"`
-	VaultEngine     awsVault      `json:"vault_aws_engine" doc:"Credentials from Vault." arg:"block" guest:"no"`
-	Polling         awsPolling    `json:"aws_polling" doc:"How long to wait for Amazon." arg:"block" guest:"no"`
-}
-
-type awsAssumeRole struct {
-	ARN         string            `json:"role_arn" doc:"The role." guest:"no"`
-	Duration    int               `json:"duration_seconds" doc:"How long it holds." guest:"no"`
-	ExternalID  string            `json:"external_id" doc:"External id." guest:"no"`
-	Policy      string            `json:"policy" doc:"Policy that restricts it." guest:"no"`
-	PolicyARNs  []string          `json:"policy_arns" doc:"Policies that restrict it." guest:"no"`
-	SessionName string            `json:"session_name" doc:"Name of the session." guest:"no"`
-	Tags        map[string]string `json:"tags" doc:"Tags of the session." guest:"no"`
-	Transitive  []string          `json:"transitive_tag_keys" doc:"Tags that pass on." guest:"no"`
-}
-
-type awsVault struct {
-	Name   string `json:"name" doc:"Role in Vault." guest:"no"`
-	Engine string `json:"engine_name" doc:"Mount of the engine." guest:"no"`
-	Role   string `json:"role_arn" doc:"Role of Amazon." guest:"no"`
-	TTL    string `json:"ttl" doc:"How long the credentials hold." guest:"no"`
-}
-
-type awsPolling struct {
-	Delay    int `json:"delay_seconds" doc:"Time between two questions." guest:"no"`
-	Attempts int `json:"max_attempts" doc:"How often to ask." guest:"no"`
-}
-
-type amazonImportArgs struct {
-	Bucket        string            `json:"s3_bucket_name" doc:"Bucket for the upload." arg:"required" guest:"no"`
-	Key           string            `json:"s3_key_name" doc:"Name in the bucket." arg:"late" guest:"no"`
-	Encryption    string            `json:"s3_encryption" doc:"AES256 or aws:kms." guest:"no"`
-	EncryptionKey string            `json:"s3_encryption_key" doc:"Key for aws:kms." guest:"no"`
-	SkipClean     bool              `json:"skip_clean" doc:"Leave the upload in the bucket." guest:"no"`
-	Tags          map[string]string `json:"tags" doc:"Tags of the image." guest:"no"`
-	Name          string            `json:"ami_name" doc:"Name of the image." guest:"no"`
-	Description   string            `json:"ami_description" doc:"Description of the image." guest:"no"`
-	Users         []string          `json:"ami_users" doc:"Accounts that may use it." guest:"no"`
-	Groups        []string          `json:"ami_groups" doc:"Groups that may use it." guest:"no"`
-	Orgs          []string          `json:"ami_org_arns" doc:"Organizations that may use it." guest:"no"`
-	Units         []string          `json:"ami_ou_arns" doc:"Organizational units that may use it." guest:"no"`
-	Encrypt       bool              `json:"ami_encrypt" doc:"Encrypt the image." guest:"no"`
-	KMSKey        string            `json:"ami_kms_key" doc:"Key for that." guest:"no"`
-	License       string            `json:"license_type" doc:"AWS or BYOL." guest:"no"`
-	Role          string            `json:"role_name" doc:"Role of VM Import. Default vmimport." guest:"no"`
-	Format        string            `json:"format" doc:"ova, raw, vhd, vhdx or vmdk." guest:"no"`
-	Architecture  string            `json:"architecture" doc:"Architecture of the image." guest:"no"`
-	BootMode      string            `json:"boot_mode" doc:"legacy-bios or uefi." guest:"no"`
-	Platform      string            `json:"platform" doc:"linux or windows." guest:"no"`
 }
 
 type dockerImportArgs struct {

@@ -169,7 +169,10 @@ func (t *Set) process(ctx context.Context, s *build.Session, p build.PostPlan, a
 	defer lines.Close()
 	pp, err := kind.New(p.Args, build.PostEnv{
 		Outputs: s.Outputs, Files: s.Files, Vars: t.vars(s), Machine: s.Plan.Machine, Cwd: s.Plan.Cwd, TemplateDir: s.Plan.TemplateDir,
-		Render: t.renderer(s), Scratch: s.Dirs.Scratch, Out: lines, Progress: s.Log.Progress,
+		Render: t.renderer(s), Scratch: s.Dirs.Scratch, Out: lines, Progress: s.Log.Progress, Packaging: s.Packaging, Title: imageTitle(s),
+		Import: func(ctx context.Context, driver, what string, r hypervisor.ImportRequest) (hypervisor.Artifact, error) {
+			return t.importImage(ctx, s, driver, what, r)
+		},
 	})
 	if err != nil {
 		return a, false, err

@@ -22,7 +22,8 @@ const packagingName = "packaging.json"
 
 // guestWanted tells whether the guest is to be asked which drivers it would have elsewhere.
 func (k *kept) guestWanted(s *build.Session) bool {
-	return k.machineNeeded(s) && len(s.Plan.Packages.Package) > 0 && s.Plan.Communicator.Kind() == "ssh"
+	asked := len(s.Plan.Packages.Package) > 0 || k.set.importsImage(s.Plan)
+	return k.machineNeeded(s) && asked && s.Plan.Communicator.Kind() == "ssh"
 }
 
 // checkGuest asks the guest for its drivers. A guest that cannot tell is no reason to fail.
@@ -64,7 +65,11 @@ func (t *Set) makePackages(ctx context.Context, s *build.Session) error {
 		return err
 	}
 	options := pack.Options{Name: packageName(s), Hardware: pack.HardwareOf(s.Plan.Machine), GuestOS: s.Plan.Packages.PackageGuestOS,
-		Scratch: s.Dirs.Scratch, Progress: s.Log.Progress}
+		Scratch: s.Dirs.Scratch, Progress: s.Log.Progress,
+		Import: func(ctx context.Context, p hypervisor.Package, r hypervisor.ImportRequest) (hypervisor.Artifact, error) {
+			r.Args, r.Title = s.Plan.Imports[p], imageTitle(s)
+			return t.importImage(ctx, s, t.Parts.Imports[p].Driver, string(p), r)
+		}}
 	if s.Packaging.Guest != nil {
 		if err := json.Unmarshal(s.Packaging.Guest, &options.Guest); err != nil {
 			return err
@@ -78,6 +83,7 @@ func (t *Set) makePackages(ctx context.Context, s *build.Session) error {
 	s.Packaging.Warnings = warnings
 	tellWarnings(s)
 	for _, m := range made {
+		addIDs(s, m.IDs)
 		if err := takePackage(s, dir, m.Files); err != nil {
 			return err
 		}

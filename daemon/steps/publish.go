@@ -53,8 +53,11 @@ func (t *Set) checkPublication(ctx context.Context, p *build.Plan) error {
 	if p.Packages.MakesBox() {
 		providers = nil
 		for _, name := range p.Packages.Package {
-			if hypervisor.Package(name).IsBox() {
+			switch p := hypervisor.Package(name); {
+			case p.IsBox():
 				providers = append(providers, boxregistry.Provider(name))
+			case p == hypervisor.PackageAMI:
+				providers = append(providers, boxfile.AWS)
 			}
 		}
 	}
@@ -87,9 +90,9 @@ func (t *Set) publish(ctx context.Context, s *build.Session) error {
 // publishBoxes publishes every box of the build, each as a provider of one version, which is released when all are in.
 func (t *Set) publishBoxes(ctx context.Context, s *build.Session) error {
 	var published []boxregistry.Publication
-	list := parcels(s)
-	if len(list) == 0 {
-		return fmt.Errorf("%w: the build made no file, and what it made in a cloud (%s) is no image of EC2", pack.ErrNoLayout, hypervisor.JoinIDs(s.IDs))
+	list, err := parcels(s)
+	if err != nil {
+		return err
 	}
 	for _, p := range list {
 		pub, err := t.publishBox(ctx, s, p)
@@ -108,14 +111,16 @@ type parcel struct {
 	provider string              // of made; empty for that of the driver
 }
 
+var errNothing = errors.New("the build made neither a file nor an image, so there is no box: do not publish it")
+
 // parcels lists the boxes of the build. What nobody has packed yet is packed of the machine's own files, and of what it became
 // in a cloud.
-func parcels(s *build.Session) []parcel {
+func parcels(s *build.Session) ([]parcel, error) {
 	var list []parcel
 	switch {
 	case s.Box != nil:
 		list = append(list, parcel{box: s.Box})
-	case len(s.Boxes) == 0 && !s.Plan.Machine.Remote:
+	case len(s.Boxes) == 0 && !s.Plan.Machine.Remote && !s.Plan.Packages.MakesBox():
 		list = append(list, parcel{made: s.Made})
 	}
 	for i := range s.Boxes {
@@ -125,7 +130,13 @@ func parcels(s *build.Session) []parcel {
 		list = append(list, parcel{provider: boxfile.AWS, made: hypervisor.Artifact{
 			Builder: s.Made.Builder, Driver: s.Made.Driver, Arch: s.Made.Arch, IDs: s.IDs}})
 	}
-	return list
+	switch {
+	case len(list) > 0:
+		return list, nil
+	case len(s.IDs) == 0:
+		return nil, errNothing
+	}
+	return nil, fmt.Errorf("%w: Vagrant knows no box for %s: do not publish it", pack.ErrNoLayout, hypervisor.JoinIDs(s.IDs))
 }
 
 func (t *Set) publishBox(ctx context.Context, s *build.Session, p parcel) (boxregistry.Publication, error) {
@@ -190,16 +201,16 @@ func (t *Set) storeBox(ctx context.Context, s *build.Session, p parcel, pub *box
 	if err := placeBox(pub, known); err != nil {
 		return err
 	}
-	pub.File.Firmware = firmwareOf(s.Plan.Machine)
+	pub.File.Firmware = firmwareOf(s)
 	return build.OurFault(t.Registry.SetContents(ctx, pub.File.Digest, known))
 }
 
 // firmwareOf is the firmware in the registry's words; empty where a cloud chooses it.
-func firmwareOf(m hypervisor.Spec) string {
+func firmwareOf(s *build.Session) string {
 	switch {
-	case m.Firmware.UEFI:
+	case s.Plan.Machine.Firmware.UEFI:
 		return "uefi"
-	case m.Remote:
+	case s.Plan.Machine.Remote:
 		return ""
 	}
 	return "bios"

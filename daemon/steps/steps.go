@@ -17,6 +17,7 @@ import (
 	"github.com/boxkiln/boxkiln/boxregistry/signing"
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/daemon/checkpoint"
+	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/iso"
 )
 
@@ -50,6 +51,7 @@ type Set struct {
 	Media    *iso.Cache
 	MediaDir string // where disks of boxes are unpacked
 	Parts    build.Parts
+	Drivers  map[string]hypervisor.Driver // for images that another driver keeps than the one that made the machine
 	Registry Registry
 	Gate     ReleaseGate
 	Now      func() time.Time

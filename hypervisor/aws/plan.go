@@ -8,10 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
-	"github.com/boxkiln/boxkiln/hypervisor/aws/account"
 	"github.com/boxkiln/boxkiln/internal/schema"
 )
 
@@ -80,23 +78,12 @@ type others struct {
 // place is who asks, and where.
 func (p *planner) place() {
 	a, c := p.access, p.client
-	access := account.Access{
-		Region: a.Region, Profile: a.Profile, CredentialsFile: a.CredentialsFile, Endpoint: c.Endpoint, InsecureTLS: c.InsecureTLS,
-		SkipMetadata: c.SkipMetadataCheck, SkipCheck: c.SkipCredentialCheck, Keys: account.NewKeys(a.AccessKey, a.SecretKey, a.Token, a.MFACode),
-	}
 	p.Positive("max_retries", c.MaxRetries)
-	if c.MaxRetries > 0 {
-		access.Tries = c.MaxRetries + 1
-	}
 	if poll := c.Polling; poll != nil {
 		p.Positive("aws_polling.delay_seconds", poll.DelaySeconds)
 		p.Positive("aws_polling.max_attempts", poll.MaxAttempts)
-		access.Polling = account.Polling{Delay: time.Duration(poll.DelaySeconds) * time.Second, Attempts: poll.MaxAttempts}
 	}
-	if r := a.AssumeRole; r != nil {
-		access.Role = &account.Role{ARN: r.RoleARN, Duration: time.Duration(r.DurationSeconds) * time.Second, ExternalID: r.ExternalID, Policy: r.Policy,
-			PolicyARNs: r.PolicyARNs, SessionName: r.SessionName, Tags: r.Tags, Transitive: r.TransitiveTagKeys}
-	}
+	access := accessOf(a, c)
 	p.Problem(access.Check())
 	var err error
 	p.URI, err = formatPlace(access, p.Image.Regions)

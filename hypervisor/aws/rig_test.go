@@ -141,7 +141,7 @@ func clean(name string) string {
 	}, strings.ToLower(name))
 }
 
-// left is what the cloud holds beside the image that was there.
+// left is what was made in the cloud and is there.
 func (r *rig) left() map[string]int { return r.cloud.Count() }
 
 func (r *rig) wantNothing(t *testing.T) {

@@ -20,6 +20,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
@@ -84,7 +86,15 @@ type Tokens struct {
 	recorder Recorder
 	failures Failures // of passwords
 	hashing  chan struct{}
+	cost     int // of a hash: each one more doubles the time
 }
+
+// Option changes how passwords are kept.
+type Option func(*Tokens)
+
+// PasswordCost sets bcrypt's cost, from bcrypt.MinCost to bcrypt.MaxCost, of the passwords that are set from now on. Without
+// it that is bcrypt.DefaultCost, a twentieth of a second.
+func PasswordCost(cost int) Option { return func(t *Tokens) { t.cost = cost } }
 
 // Recorder keeps the record of who changed what; see internal/audit.
 type Recorder interface {
@@ -92,11 +102,15 @@ type Recorder interface {
 }
 
 // Open brings the tables up to date. With a nil recorder nothing is recorded.
-func Open(ctx context.Context, db *sqlitedb.DB, now func() time.Time, recorder Recorder) (*Tokens, error) {
+func Open(ctx context.Context, db *sqlitedb.DB, now func() time.Time, recorder Recorder, options ...Option) (*Tokens, error) {
 	if err := sqlitedb.Migrate(ctx, db, migrations, "auth_version"); err != nil {
 		return nil, err
 	}
-	return &Tokens{db: db, now: now, recorder: recorder, hashing: make(chan struct{}, hashers())}, nil
+	t := &Tokens{db: db, now: now, recorder: recorder, hashing: make(chan struct{}, hashers()), cost: bcrypt.DefaultCost}
+	for _, set := range options {
+		set(t)
+	}
+	return t, nil
 }
 
 // change changes rows in one transaction, with a record of it.

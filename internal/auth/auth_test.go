@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"github.com/boxkiln/boxkiln/internal/sqlitedb"
 )
 
@@ -17,7 +19,7 @@ func open(t *testing.T, now *time.Time) *Tokens {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	tokens, err := Open(t.Context(), db, func() time.Time { return *now }, nil)
+	tokens, err := Open(t.Context(), db, func() time.Time { return *now }, nil, PasswordCost(bcrypt.MinCost))
 	if err != nil {
 		t.Fatal(err)
 	}

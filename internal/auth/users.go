@@ -49,7 +49,7 @@ func (t *Tokens) CreateUser(ctx context.Context, name, password string, scope Sc
 			return err
 		}
 	}
-	hashed, err := hashPassword(password)
+	hashed, err := t.hash(password)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (t *Tokens) free(ctx context.Context, tx *sql.Tx, name string) error {
 // SetPassword gives a user another password, or with an empty one takes it away. Tokens that were had for the old one end. It
 // returns ErrNoUser.
 func (t *Tokens) SetPassword(ctx context.Context, name, password string) error {
-	hashed, err := hashPassword(password)
+	hashed, err := t.hash(password)
 	if err != nil {
 		return err
 	}
@@ -163,14 +163,15 @@ const (
 	longestPassword  = 72
 )
 
-func hashPassword(password string) (string, error) {
+// hash is what the database keeps of a password, or nothing of none.
+func (t *Tokens) hash(password string) (string, error) {
 	if password == "" {
 		return "", nil
 	}
 	if n := len(password); n < shortestPassword || n > longestPassword {
 		return "", invalid("a password has %d to %d bytes, not %d", shortestPassword, longestPassword, n)
 	}
-	sum, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.DefaultCost)
+	sum, err := bcrypt.GenerateFromPassword([]byte(password), t.cost)
 	return string(sum), err
 }
 

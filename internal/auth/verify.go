@@ -25,8 +25,11 @@ const (
 // some too.
 func hashers() int { return max(1, runtime.NumCPU()/2) }
 
-// nobody is the hash that is compared for users who are not known or have no password, so that those take no less time.
-var nobody, _ = bcrypt.GenerateFromPassword([]byte("nobody's password"), bcrypt.DefaultCost)
+// nobody is the hash that is compared for users who are not known or have no password, so that those take no less time. It is
+// written down rather than made: that would take every start of the program as long as a login.
+func nobody(cost int) []byte {
+	return fmt.Appendf(nil, "$2a$%02d$vidwMNVZrNPoYW35pWlXku..vJy7DXQkLIfh4PcJGuFeb31ogD7em", cost)
+}
 
 // verify finds the user of a name and password. Errors: ErrRefused, whatever is wrong with them.
 func (t *Tokens) verify(ctx context.Context, login, password string) (userRow, error) {
@@ -47,7 +50,7 @@ func (t *Tokens) verify(ctx context.Context, login, password string) (userRow, e
 	}
 	known := []byte(u.password)
 	if len(known) == 0 {
-		known = nobody
+		known = nobody(t.cost)
 	}
 	// What is longer than bcrypt takes is nobody's password.
 	if bcrypt.CompareHashAndPassword(known, []byte(password)) != nil || u.password == "" {

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 func from(t *testing.T, addr string) context.Context {
@@ -55,6 +58,31 @@ func TestNamesAreLimitedOverAddresses(t *testing.T) {
 	}
 	if _, err := tokens.Login(from(t, "192.0.2.1"), "ada", "correct horse", "", ClientLife); !errors.Is(err, ErrThrottled) {
 		t.Errorf("after guesses from everywhere: %v", err)
+	}
+}
+
+// What is compared for users who are not known costs as much as what is kept of a password, and is nobody's.
+func TestNobodyTakesAsLongAsSomebody(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	cheap := open(t, &now)
+	usual, err := Open(t.Context(), cheap.db, time.Now, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, tokens := range map[int]*Tokens{bcrypt.MinCost: cheap, bcrypt.DefaultCost: usual} {
+		kept, err := tokens.hash("correct horse")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, hash := range map[string][]byte{"somebody": []byte(kept), "nobody": nobody(want)} {
+			if cost, err := bcrypt.Cost(hash); err != nil || cost != want || tokens.cost != want {
+				t.Errorf("%s costs %d (%v), want %d", what, cost, err, want)
+			}
+		}
+		if err := bcrypt.CompareHashAndPassword(nobody(want), []byte("correct horse")); !errors.Is(err, bcrypt.ErrMismatchedHashAndPassword) {
+			t.Errorf("nobody at cost %d: %v", want, err)
+		}
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 // (00001_name.sql, "-- +goose Up"); versionTable is that store's own record of what has run, so that several stores
 // share the file without knowing each other. Each migration is one transaction. Calling it again does nothing.
 //
+// A file is best one "+goose StatementBegin" block: SQLite runs the statements of a text one after the other by itself, and
+// goose takes a buffer of 4 MiB for each line in which it looks for the end of one.
+//
 // A database that has more migrations than fsys is refused with [ErrNewerSchema] and left as it is.
 func Migrate(ctx context.Context, db *DB, fsys fs.FS, versionTable string) error {
 	files, err := fs.Sub(fsys, "migrations")

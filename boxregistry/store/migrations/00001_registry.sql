@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 -- Times are microseconds since 1970, sizes are bytes.
 
 CREATE TABLE boxes (
@@ -54,51 +55,36 @@ CREATE INDEX box_files_digest ON box_files (digest);
 
 -- What has been released never changes, whoever holds the database and whatever program he uses.
 
--- +goose StatementBegin
 CREATE TRIGGER box_versions_begin_as_draft BEFORE INSERT ON box_versions WHEN NEW.state <> 'draft'
 BEGIN SELECT RAISE(ABORT, 'a version begins as a draft'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER box_versions_states BEFORE UPDATE OF state ON box_versions
 WHEN (OLD.state, NEW.state) NOT IN (VALUES ('draft', 'draft'), ('draft', 'released'), ('released', 'released'),
     ('released', 'revoked'), ('revoked', 'revoked'))
 BEGIN SELECT RAISE(ABORT, 'a version goes from draft to released to revoked'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER box_versions_release_needs_file BEFORE UPDATE OF state ON box_versions
 WHEN OLD.state = 'draft' AND NEW.state = 'released' AND NOT EXISTS (SELECT 1 FROM box_files WHERE version_id = OLD.id)
 BEGIN SELECT RAISE(ABORT, 'a released version has at least one file'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER box_versions_identity BEFORE UPDATE OF id, box_id, number, sort_key, created_at, released_at, revoked_at ON box_versions
 WHEN OLD.id <> NEW.id OR OLD.box_id <> NEW.box_id OR OLD.number <> NEW.number OR OLD.sort_key <> NEW.sort_key
     OR OLD.created_at <> NEW.created_at OR OLD.released_at <> NEW.released_at OR OLD.revoked_at <> NEW.revoked_at
 BEGIN SELECT RAISE(ABORT, 'a version keeps its box, its number and its dates'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER box_versions_no_delete BEFORE DELETE ON box_versions WHEN OLD.state = 'released'
 BEGIN SELECT RAISE(ABORT, 'revoke a released version before it is deleted'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER box_files_insert BEFORE INSERT ON box_files
 WHEN (SELECT state FROM box_versions WHERE id = NEW.version_id) <> 'draft'
 BEGIN SELECT RAISE(ABORT, 'files are added to drafts only'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER box_files_update BEFORE UPDATE OF id, version_id, provider, architecture, is_default, digest, size, unpacked_size,
     virtual_size, firmware, provenance, published_at ON box_files
 WHEN (SELECT state FROM box_versions WHERE id = OLD.version_id) <> 'draft'
     OR (SELECT state FROM box_versions WHERE id = NEW.version_id) <> 'draft'
 BEGIN SELECT RAISE(ABORT, 'files of a released version never change'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER box_files_delete BEFORE DELETE ON box_files
 WHEN (SELECT state FROM box_versions WHERE id = OLD.version_id) = 'released'
 BEGIN SELECT RAISE(ABORT, 'revoke a released version before its files are deleted'); END;

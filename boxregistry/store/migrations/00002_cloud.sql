@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 -- Private boxes, channels, files that are declared before they are uploaded or that somebody else keeps, the trash,
 -- retention, downloads, and what is known of bytes.
 
@@ -89,35 +90,26 @@ ALTER TABLE box_files_2 RENAME TO box_files;
 CREATE UNIQUE INDEX box_files_one_default ON box_files (version_id, provider) WHERE is_default = 1;
 CREATE INDEX box_files_digest ON box_files (digest) WHERE digest <> '';
 
--- +goose StatementBegin
 CREATE TRIGGER box_versions_release_needs_file BEFORE UPDATE OF state ON box_versions
 WHEN OLD.state = 'draft' AND NEW.state = 'released' AND (
     NOT EXISTS (SELECT 1 FROM box_files WHERE version_id = OLD.id)
     OR EXISTS (SELECT 1 FROM box_files WHERE version_id = OLD.id AND digest = '' AND url = ''))
 BEGIN SELECT RAISE(ABORT, 'a released version has at least one file, and all of them whole'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER box_versions_purge BEFORE UPDATE OF purged_at ON box_versions WHEN NEW.purged_at IS NOT OLD.purged_at
     AND (OLD.purged_at IS NOT NULL OR NEW.deleted_at IS NULL OR NEW.state = 'released')
 BEGIN SELECT RAISE(ABORT, 'a version is purged once, after it was deleted and revoked'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER box_files_insert BEFORE INSERT ON box_files
 WHEN (SELECT state FROM box_versions WHERE id = NEW.version_id) <> 'draft'
 BEGIN SELECT RAISE(ABORT, 'files are added to drafts only'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER box_files_update BEFORE UPDATE OF id, version_id, provider, architecture, is_default, digest, url, declared_type,
     declared_hex, size, unpacked_size, virtual_size, firmware, provenance, created_at, published_at ON box_files
 WHEN (SELECT state FROM box_versions WHERE id = OLD.version_id) <> 'draft'
     OR (SELECT state FROM box_versions WHERE id = NEW.version_id) <> 'draft'
 BEGIN SELECT RAISE(ABORT, 'files of a released version never change'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER box_files_delete BEFORE DELETE ON box_files
 WHEN (SELECT state FROM box_versions WHERE id = OLD.version_id) = 'released'
 BEGIN SELECT RAISE(ABORT, 'revoke a released version before its files are deleted'); END;

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 -- What is kept of other registries. It is no part of the boxes of this one: a released version never changes, and of a
 -- mirrored one a file comes when somebody asks for it, and what its registry takes back goes here too.
 
@@ -28,3 +29,4 @@ CREATE INDEX mirror_files_digest ON mirror_files (digest); -- collection asks wh
 CREATE VIEW named_blobs AS
     SELECT digest FROM box_files WHERE digest <> ''
     UNION ALL SELECT digest FROM mirror_files;
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 -- The doors that stand open for the bytes of files. A box or version may be deleted under one, so they are named and not
 -- referred to.
 CREATE TABLE box_uploads (
@@ -25,3 +26,4 @@ CREATE TABLE box_uploads (
     expires_at          INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX box_uploads_expiry ON box_uploads (expires_at);
+-- +goose StatementEnd

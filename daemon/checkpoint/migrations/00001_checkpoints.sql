@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 CREATE TABLE checkpoints (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT, -- the order in which they were begun
     id          TEXT    NOT NULL UNIQUE,           -- names the directory
@@ -29,3 +30,4 @@ CREATE TABLE checkpoint_leases (
 ) STRICT;
 CREATE INDEX checkpoint_leases_checkpoint ON checkpoint_leases (checkpoint);
 CREATE INDEX checkpoint_leases_user ON checkpoint_leases (user);
+-- +goose StatementEnd

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 CREATE TABLE builds (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT, -- the order of submission, which is the order of the queue
     id         TEXT    NOT NULL UNIQUE,
@@ -22,13 +23,11 @@ CREATE TABLE builds (
 CREATE INDEX builds_state ON builds (state);
 
 -- Final states are never rewritten, whatever code tries to.
--- +goose StatementBegin
 CREATE TRIGGER builds_final BEFORE UPDATE OF state ON builds
 WHEN OLD.state IN ('succeeded', 'failed', 'errored', 'canceled', 'interrupted') AND NEW.state <> OLD.state
 BEGIN
     SELECT RAISE(ABORT, 'the build has ended; its state is final');
 END;
--- +goose StatementEnd
 
 CREATE TABLE steps (
     build   TEXT    NOT NULL REFERENCES builds (id) ON DELETE CASCADE,
@@ -57,3 +56,4 @@ CREATE TABLE facts (
     name  TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- +goose StatementEnd

@@ -1,7 +1,7 @@
 -- +goose Up
+-- +goose StatementBegin
 -- A build that did not succeed may be queued again, for another attempt; nothing else changes a final state.
 DROP TRIGGER builds_final;
--- +goose StatementBegin
 CREATE TRIGGER builds_final BEFORE UPDATE OF state ON builds
 WHEN OLD.state IN ('succeeded', 'failed', 'errored', 'canceled', 'interrupted') AND NEW.state <> OLD.state
     AND NOT (NEW.state = 'queued' AND OLD.state <> 'succeeded')

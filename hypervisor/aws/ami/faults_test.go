@@ -124,20 +124,16 @@ func TestCancel(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("the user has gone home")
-	in := r.maker.In
-	r.maker.In = func(region string) *account.Region {
-		calls := in(region)
+	r.change(func(calls *account.Region) {
 		copyImage := calls.EC2.CopyImage
-		calls.EC2.CopyImage = func(ctx context.Context, input *ec2.CopyImageInput) (*ec2.CopyImageOutput, error) {
-			defer func() {
-				if region == "us-west-2" {
-					cancel(stop)
-				}
-			}()
-			return copyImage(ctx, input)
+		calls.EC2.CopyImage = func(ctx context.Context, in *ec2.CopyImageInput) (*ec2.CopyImageOutput, error) {
+			out, err := copyImage(ctx, in)
+			if calls.Name == "us-west-2" {
+				cancel(stop)
+			}
+			return out, err
 		}
-		return calls
-	}
+	})
 	if _, err := r.fromInstance(ctx, all()); !errors.Is(err, stop) {
 		t.Errorf("the error is %v", err)
 	}
@@ -145,22 +141,26 @@ func TestCancel(t *testing.T) {
 	r.sweep()
 }
 
-// TestImageThatNeverComes gives up when the template says so.
+// TestImageThatNeverComes gives up when the template says so, and tells meanwhile how far its snapshots are.
 func TestImageThatNeverComes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	in := r.maker.In
-	r.maker.In = func(region string) *account.Region {
-		calls := in(region)
+	r.change(func(calls *account.Region) {
 		calls.Poll.Attempts = 3
 		calls.EC2.DescribeImages = func(context.Context, *ec2.DescribeImagesInput) (*ec2.DescribeImagesOutput, error) {
-			return &ec2.DescribeImagesOutput{Images: []types.Image{{State: types.ImageStatePending}}}, nil
+			return &ec2.DescribeImagesOutput{Images: []types.Image{{State: types.ImageStatePending, BlockDeviceMappings: []types.BlockDeviceMapping{device("a", "snap-1"), device("b", "snap-2")}}}}, nil
 		}
-		return calls
-	}
+		calls.EC2.DescribeSnapshots = func(context.Context, *ec2.DescribeSnapshotsInput) (*ec2.DescribeSnapshotsOutput, error) {
+			half, none := "50%", ""
+			return &ec2.DescribeSnapshotsOutput{Snapshots: []types.Snapshot{{Progress: &half}, {Progress: &none}}}, nil
+		}
+	})
 	if _, err := r.fromInstance(t.Context(), ami.Wanted{Name: "golden"}); err == nil || !strings.Contains(err.Error(), "aws_polling") || !strings.Contains(err.Error(), home) {
 		t.Error(err)
 	}
-	r.maker.In = in
+	if last := r.events[len(r.events)-1]; !strings.HasPrefix(last.Text, "Waiting for AMI ami-") || last.Percent != 25 {
+		t.Errorf("the last event is %+v", last)
+	}
+	r.restart()
 	r.sweep()
 }

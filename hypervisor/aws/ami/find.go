@@ -84,3 +84,18 @@ func protected(im types.Image) bool {
 	state := aws.ToString(im.DeregistrationProtection)
 	return state != "" && state != "disabled"
 }
+
+// Remains returns nil if an image that was made long ago is there and can be used. Otherwise the error wraps
+// hypervisor.ErrImageNotFound, or says why nobody could look.
+func Remains(ctx context.Context, r *account.Region, id string) error {
+	im, err := describe(ctx, r, id)
+	switch {
+	case account.IsNotFound(err):
+		return fmt.Errorf("the image %s in %s: %w", id, r.Name, hypervisor.ErrImageNotFound)
+	case err != nil:
+		return fmt.Errorf("look at the image %s in %s: %w", id, r.Name, err)
+	case im.State != types.ImageStateAvailable:
+		return fmt.Errorf("the image %s in %s is %s: %w", id, r.Name, im.State, hypervisor.ErrImageNotFound)
+	}
+	return nil
+}

@@ -67,6 +67,13 @@ func (m *Maker) FromSnapshots(ctx context.Context, h Hardware, w Wanted) ([]Imag
 	return m.make(ctx, w, func(ctx context.Context, d draft) (Image, error) { return m.register(ctx, h, d) })
 }
 
+// FromImage makes images of one of the account's own in the region of the build, whose name and tags are not what w wants, such as that
+// of ImportImage. Only a copy can have another name; the image itself is removed in the end, as an intermediate one.
+func (m *Maker) FromImage(ctx context.Context, id string, w Wanted) ([]Image, error) {
+	w.copied = true
+	return m.make(ctx, w, func(ctx context.Context, _ draft) (Image, error) { return m.available(ctx, m.In(m.Home), id, nil) })
+}
+
 // make makes the first image by first, and of it all that w wants.
 func (m *Maker) make(ctx context.Context, w Wanted, first func(context.Context, draft) (Image, error)) ([]Image, error) {
 	if err := w.Check(m.Home); err != nil {

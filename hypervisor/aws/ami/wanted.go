@@ -34,6 +34,8 @@ type Wanted struct {
 	DeprecateAt time.Time
 	// IMDSSupport is "v2.0" for an image whose instances answer IMDSv2 only, and empty otherwise.
 	IMDSSupport string
+
+	copied bool // FromImage: the image to begin with is an intermediate one
 }
 
 // Sharing says who else may use the image and its snapshots.
@@ -147,7 +149,7 @@ func (w Wanted) checkKeys(home string) (errs []error) {
 }
 
 // indirect tells whether the image is made by copying an intermediate one.
-func (w Wanted) indirect() bool { return w.Encryption.on() || w.SkipHome }
+func (w Wanted) indirect() bool { return w.Encryption.on() || w.SkipHome || w.copied }
 
 // targets are the regions in which the user finds an image in the end, that of the build first.
 func (w Wanted) targets(home string) []string {

@@ -181,6 +181,7 @@ var remedies = []struct{ text, remedy string }{
 	{"BLSC-style GRUB found", `ImportImage cannot read the guest's boot loader: import without s3_bucket_name, or with s3_import = "snapshot"`},
 	{"Reason 403 Forbidden", "the import role cannot read the bucket: allow it s3:GetBucketLocation, s3:GetObject and s3:ListBucket, and take a bucket in the region of the import"},
 	{"Unsupported OVA format", `the appliance is of a kind that ImportImage cannot read: set format = "raw" or "vmdk"`},
+	{"Disk validation failed [Unsupported", "see that format says what the file is"},
 	{"No valid partitions", "the disk has no partition table that ImportImage can read: see that format says what the file is"},
 	{"does not exist or does not have sufficient permissions", "make the role (VM Import/Export User Guide, \"Required service role\": vmie.amazonaws.com may take it on with the external id vmimport), " +
 		"or name another in role_name, or import without s3_bucket_name, which needs no role"},

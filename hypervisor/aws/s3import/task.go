@@ -22,9 +22,6 @@ type Guest struct {
 	Platform     string // Windows or Linux
 	BootMode     string // legacy-bios, uefi, uefi-preferred
 	License      string // AWS or BYOL
-	// Encrypt has the image's snapshots encrypted, with KMSKey or the account's default key.
-	Encrypt bool
-	KMSKey  string
 }
 
 // Result is what a task made.
@@ -39,11 +36,8 @@ func (j *Job) Image(ctx context.Context, g Guest) (Result, error) {
 		DiskContainers: []types.ImageDiskContainer{{Format: &j.Format, UserBucket: &types.UserBucket{S3Bucket: &j.Bucket, S3Key: &j.Key}}},
 		ClientToken:    aws.String(account.Token(j.Owner, "import image "+j.Name)), RoleName: aws.String(cmp.Or(j.Role, DefaultRole)),
 		Architecture: optional(g.Architecture), Platform: optional(g.Platform), LicenseType: optional(g.License), Description: optional(j.Description),
-		BootMode: types.BootModeValues(g.BootMode), KmsKeyId: optional(g.KMSKey),
+		BootMode:          types.BootModeValues(g.BootMode),
 		TagSpecifications: []types.TagSpecification{account.Specification(types.ResourceTypeImportImageTask, j.tags())},
-	}
-	if g.Encrypt {
-		in.Encrypted = aws.Bool(true)
 	}
 	var task string
 	err := j.withRole(ctx, func(ctx context.Context) error {
@@ -61,15 +55,12 @@ func (j *Job) Image(ctx context.Context, g Guest) (Result, error) {
 }
 
 // Snapshot has the uploaded file made into a snapshot, and waits for it. The snapshot has no tags.
-func (j *Job) Snapshot(ctx context.Context, encrypt bool, key string) (Result, error) {
+func (j *Job) Snapshot(ctx context.Context) (Result, error) {
 	in := &ec2.ImportSnapshotInput{
 		DiskContainer: &types.SnapshotDiskContainer{Format: &j.Format, UserBucket: &types.UserBucket{S3Bucket: &j.Bucket, S3Key: &j.Key}},
 		ClientToken:   aws.String(account.Token(j.Owner, "import snapshot "+j.Name)), RoleName: aws.String(cmp.Or(j.Role, DefaultRole)),
-		Description: optional(j.Description), KmsKeyId: optional(key),
+		Description:       optional(j.Description),
 		TagSpecifications: []types.TagSpecification{account.Specification(types.ResourceTypeImportSnapshotTask, j.tags())},
-	}
-	if encrypt {
-		in.Encrypted = aws.Bool(true)
 	}
 	var task string
 	err := j.withRole(ctx, func(ctx context.Context) error {
@@ -214,13 +205,13 @@ func (j *Job) mine(tags []types.Tag) bool {
 	return false
 }
 
-// Clean removes what a job leaves: tasks that run, the object, and parts of it. With all it removes the results of tasks too, which
-// nobody has taken over. It is content with what is not there, and stops at nothing but ctx.
-func (j *Job) Clean(ctx context.Context, all bool) error {
-	return errors.Join(j.cleanTasks(ctx, all), j.cleanObject(ctx))
+// Clean removes what a job leaves: tasks that run, what they made, the object, and parts of it. It is content with what is not
+// there, and goes on after an error.
+func (j *Job) Clean(ctx context.Context) error {
+	return errors.Join(j.cleanTasks(ctx), j.cleanObject(ctx))
 }
 
-func (j *Job) cleanTasks(ctx context.Context, all bool) error {
+func (j *Job) cleanTasks(ctx context.Context) error {
 	var errs error
 	for _, find := range []func(context.Context, *string) ([]task, error){j.imageTask, j.snapshotTask} {
 		tasks, err := find(ctx, nil)
@@ -230,7 +221,7 @@ func (j *Job) cleanTasks(ctx context.Context, all bool) error {
 				t, err = j.cancel(ctx, t, find)
 				errs = errors.Join(errs, err)
 			}
-			if all && t.state == completed {
+			if t.state == completed {
 				errs = errors.Join(errs, j.drop(ctx, t.Result))
 			}
 		}

@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 -- Who changed what, for ever. Each row holds the hash of itself and of the row before it.
 CREATE TABLE audit (
     id      INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -10,12 +11,9 @@ CREATE TABLE audit (
     hash    TEXT NOT NULL
 ) STRICT;
 
--- +goose StatementBegin
 CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'what was recorded does not change'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'what was recorded stays'); END;
 -- +goose StatementEnd

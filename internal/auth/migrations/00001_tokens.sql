@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 CREATE TABLE tokens (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     name      TEXT NOT NULL,
@@ -9,3 +10,4 @@ CREATE TABLE tokens (
     last_used TEXT NOT NULL DEFAULT '',
     revoked   TEXT NOT NULL DEFAULT ''
 ) STRICT;
+-- +goose StatementEnd

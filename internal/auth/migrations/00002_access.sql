@@ -1,4 +1,5 @@
 -- +goose Up
+-- +goose StatementBegin
 -- Users, organisations and who may do what in which.
 
 CREATE TABLE users (
@@ -31,3 +32,4 @@ CREATE TABLE token_orgs (
     scope    TEXT    NOT NULL,
     PRIMARY KEY (token_id, org)
 ) STRICT, WITHOUT ROWID;
+-- +goose StatementEnd
