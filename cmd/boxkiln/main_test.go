@@ -58,7 +58,7 @@ func command(root string) int {
 	})
 }
 
-// fakeParts is the table of parts.go with one source type more, and with no source on a real hypervisor.
+// fakeParts is the table of parts.go with one source type more, and with no source on a real hypervisor but EC2, which has a simulator.
 func fakeParts() build.Parts {
 	parts := newParts()
 	parts.Sources[fake.Name] = build.SourceKind{
@@ -72,7 +72,7 @@ func fakeParts() build.Parts {
 func fakeDrivers(host *fake.Host, wrap func(hypervisor.Driver) hypervisor.Driver) func(*slog.Logger) func(string) map[string]hypervisor.Driver {
 	return func(*slog.Logger) func(string) map[string]hypervisor.Driver {
 		return func(install string) map[string]hypervisor.Driver {
-			return map[string]hypervisor.Driver{libvirt.Name: wrap(standIn{host.Driver(install)}), aws.Name: cloudDriver(install)}
+			return map[string]hypervisor.Driver{libvirt.Name: wrap(standIn{host.Driver(install)}), aws.Name: aws.New(aws.Options{Install: install})}
 		}
 	}
 }
