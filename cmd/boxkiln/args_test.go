@@ -97,8 +97,8 @@ func parsed(t *testing.T, args []string) (*cobra.Command, []string) {
 func TestArgumentMistakes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	ami := b.write("ami.json", `{"builders": [{"type": "amazon-ebs", "region": "eu-west-1", "instance_type": "t3.micro",
-		"source_ami": "ami-1", "ssh_username": "admin", "ami_name": "golden"}]}`)
+	ami := b.write("ami.json", `{"builders": [{"type": "amazon-ebsvolume", "region": "eu-west-1", "instance_type": "t3.micro",
+		"source_ami": "ami-1", "ssh_username": "admin"}]}`)
 	for want, args := range map[string][]string{
 		"unknown flag: --onerror":                          {"build", "-onerror=ask", "t"},
 		"-on-error=never: use cleanup, abort, ask":         {"build", "-on-error=never", "t"},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +27,7 @@ type convertOptions struct {
 	packages     []string
 	output, name string
 	guestOS      string
+	region       string
 	firmware     string
 	arch         string
 	cpus, memory int
@@ -41,10 +43,12 @@ func newConvertCommand(env *environment) *cobra.Command {
   boxkiln convert web.box --package virtualbox,vmware_desktop
   boxkiln convert disk.qcow2 --package ova --name web --guest-os debian/12 --memory 1024
   boxkiln convert machine.ova --package libvirt,qcow2 --output /srv/images
+  boxkiln convert web.box --package ami --region eu-west-1 --name web-1.4
 
 FILE is a Vagrant box (libvirt, virtualbox, vmware_desktop), an .ova, an .ovf or .vmx with its disks beside it, or an image
 (qcow2, raw, vmdk, vdi, vhd, vhdx). Several images are the disks of one machine. Controllers and network cards become what the
-other product has and the guest has drivers for, as far as the file tells; a box that Boxkiln built does. No daemon is needed.` + exitHelp,
+other product has and the guest has drivers for, as far as the file tells; a box that Boxkiln built does. No daemon is needed.
+An AMI is named as --name says and made with the credentials of the AWS tools; if boxkiln is killed meanwhile, the same command goes on.` + exitHelp,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runConvert(cmd.Context(), env, o, args) },
 	}
@@ -57,6 +61,7 @@ other product has and the guest has drivers for, as far as the file tells; a box
 	f.StringVar(&o.arch, "architecture", "", "architecture of the guest, as Vagrant names it, if the file does not say; default amd64")
 	f.IntVar(&o.cpus, "cpus", 0, "processors of the machine; default: what the file says, or 1")
 	f.IntVar(&o.memory, "memory", 0, "memory of the machine in MiB; default: what the file says, or 1024")
+	f.StringVar(&o.region, "region", "", "region of the AMI; default: that of the environment (AWS_REGION) or the profile (AWS_PROFILE)")
 	f.BoolVar(&o.force, "force", false, "replace results that are there already")
 	f.BoolVar(&o.json, "json", false, "print an object with all that was made")
 	return cmd
@@ -116,11 +121,13 @@ func (o *convertOptions) convert(ctx context.Context, env *environment, list []h
 	if err := os.Mkdir(results, 0o755); err != nil {
 		return err
 	}
+	ami := &amiImport{drivers: newDrivers(slog.New(slog.DiscardHandler))(convertInstall), dir: o.output, region: o.region, log: env.stderr}
+	options.Import = ami.run
 	made, warnings, err := pack.Packages(ctx, source.Artifact, list, results, options)
-	if err != nil {
-		return err
+	if err == nil {
+		err = o.move(made, results)
 	}
-	if err := o.move(made, results); err != nil {
+	if err = ami.end(ctx, err); err != nil {
 		return err
 	}
 	return show.end(made, warnings)
@@ -247,8 +254,9 @@ type converted struct {
 }
 
 type convertedPackage struct {
-	Package hypervisor.Package `json:"package"`
-	Files   []hypervisor.File  `json:"files"`
+	Package hypervisor.Package    `json:"package"`
+	Files   []hypervisor.File     `json:"files"`
+	IDs     []hypervisor.RemoteID `json:"ids,omitempty"`
 }
 
 // end tells what was made. Warnings come from the guest, so they are not for the terminal as they are.
@@ -260,7 +268,7 @@ func (p *convertPrinter) end(made []pack.Made, warnings []string) error {
 			for i := range m.Files {
 				m.Files[i].Box = nil
 			}
-			out.Packages = append(out.Packages, convertedPackage{m.Package, m.Files})
+			out.Packages = append(out.Packages, convertedPackage{m.Package, m.Files, m.IDs})
 		}
 		return json.NewEncoder(p.env.stdout).Encode(out)
 	}
@@ -268,6 +276,10 @@ func (p *convertPrinter) end(made []pack.Made, warnings []string) error {
 		fmt.Fprintf(p.env.stderr, "Warning: %s\n", harmless(text, false))
 	}
 	for _, m := range made {
+		if len(m.IDs) > 0 {
+			fmt.Fprintf(p.out, "==> %s: %s\n", m.Package, hypervisor.JoinIDs(m.IDs))
+			continue
+		}
 		var names []string
 		var size int64
 		for _, f := range m.Files {

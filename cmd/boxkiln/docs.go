@@ -12,6 +12,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/hypervisor/aws"
 	"github.com/boxkiln/boxkiln/internal/interpolate"
 	"github.com/boxkiln/boxkiln/internal/schema"
 	"github.com/boxkiln/boxkiln/iso"
@@ -101,6 +102,8 @@ func groupTitle(group any) string {
 		return "Shutdown"
 	case hypervisor.PackageArgs:
 		return "Packages (Boxkiln's own)"
+	case aws.PackageArgs:
+		return "Package ami (Boxkiln's own)"
 	case build.PublishArgs:
 		return "Publication (Boxkiln's own)"
 	case build.CacheArgs:

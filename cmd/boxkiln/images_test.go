@@ -122,7 +122,7 @@ func TestImagesPublished(t *testing.T) {
 			}
 			r := publish("1.0")
 			r.wants(t, exitOK, "--> fake.solo: AMIs were created:", "Published and released: acme/cloud 1.0 (aws, amd64)")
-			first := b.host.Images()
+			first := hypervisor.SortIDs(b.host.Images())
 			if made := b.exists("aws.box"); made != (body != "") {
 				t.Errorf("the box is there: %t", made)
 			}
@@ -177,14 +177,16 @@ func TestImagesAreNoFiles(t *testing.T) {
 		"the artifact has no disk to make anything of: it is eu-west-1:ami-")
 }
 
-// TestImagesResumed: the attempt that goes on tells of the images that it made, and not of those of the one before.
+// TestImagesResumed: images of an attempt that failed go with it, and the one that goes on tells of its own alone.
 func TestImagesResumed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	d := b.serve()
 	r := b.run("build", "-color=false", b.inCloud("  post-processor \"shell-local\" {\n    inline = [\"test -e "+b.path("ready")+"\"]\n  }\n"))
 	r.wants(t, exitFailed, "shell-local", "Some builds didn't complete successfully")
-	first := b.host.Images()
+	if left := b.host.Images(); len(left) > 0 {
+		t.Errorf("the build failed, and %v are left", left)
+	}
 	b.write("ready", "")
 	id := string(b.builds()[0].ID)
 	b.run("resume", "-color=false", id).wants(t, exitOK, "Thawing the machine", "--> fake.solo: AMIs were created:")
@@ -192,9 +194,10 @@ func TestImagesResumed(t *testing.T) {
 	if err := json.Unmarshal([]byte(b.run("builds", "show", "--json", id).stdout), &reply); err != nil {
 		t.Fatal(err)
 	}
-	second := slices.DeleteFunc(b.host.Images(), func(id hypervisor.RemoteID) bool { return slices.Contains(first, id) })
-	if len(reply.Made) != 1 || !slices.Equal(reply.Made[0].IDs, hypervisor.SortIDs(second)) || len(second) != 2 {
-		t.Errorf("made %+v, of %v then %v", reply.Made, first, second)
+	if there := hypervisor.SortIDs(b.host.Images()); len(reply.Made) != 1 || !slices.Equal(reply.Made[0].IDs, there) || len(there) != 2 {
+		t.Errorf("made %+v, and there are %v", reply.Made, there)
 	}
 	d.stop()
+	b.removeImages()
+	b.nothingHeld()
 }

@@ -59,7 +59,7 @@ type Host struct {
 	mu       sync.Mutex
 	closed   bool
 	machines map[string]*record
-	images   []hypervisor.RemoteID // that machines became in regions of this host
+	images   []cloudImage // that machines became in regions of this host
 	faults   Faults
 	counts   Counts
 	changed  chan struct{} // closed when any machine changes its state
