@@ -102,10 +102,12 @@ func New(cfg Config) *Cloud {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b := newBuckets(cfg.Dir)
-	return &Cloud{cfg: cfg, ctx: ctx, cancel: cancel, regions: map[string]*region{}, sessions: map[string]session{}, buckets: b,
+	return &Cloud{
+		cfg: cfg, ctx: ctx, cancel: cancel,
+		regions: map[string]*region{}, sessions: map[string]session{},
 		address: rand.IntN(1 << 16), // another simulator on this host would take the same otherwise
-
-		protocol: gofakes3.New(b, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()}
+		buckets: b, protocol: gofakes3.New(b, gofakes3.WithLogger(gofakes3.DiscardLog())).Server(),
+	}
 }
 
 // Close ends all guests and waits for what is being copied.
