@@ -30,7 +30,8 @@ SIMULATORS := VBoxManage:sim/vbox vmrun:sim/vmware vmware-vdiskmanager:sim/vmwar
 
 .PHONY: simulators
 simulators: ## build bin/sim/: command lines like those of VirtualBox and others, before guests under QEMU
-	@for s in $(SIMULATORS); do $(GO) build -o "bin/sim/$${s%%:*}" "./test/$${s#*:}" || exit 1; done
+	@$(GO) build -o build/linked/sim/ $(sort $(addprefix ./test/,$(foreach s,$(SIMULATORS),$(lastword $(subst :, ,$s)))))
+	@for s in $(SIMULATORS); do install -D -m 0755 "build/linked/sim/$${s##*[:/]}" "bin/sim/$${s%%:*}" || exit 1; done
 
 .PHONY: demo
 demo: ## build a box from that CD, publish it and serve it (ONESHOT=1: stop after proving the download)

@@ -156,6 +156,7 @@ func (d *Daemon) handler() (http.Handler, error) {
 			Tokens:      d.tokens,
 			Audit:       d.audit,
 			Resumer:     d.builds,
+			Clouds:      d.builds,
 			Explainer:   d.explain,
 			Checkpoints: d.kept,
 			BoxStore:    d.registry,

@@ -13,7 +13,7 @@ import (
 	"github.com/boxkiln/boxkiln/daemon/build"
 )
 
-// logShown is how much of the end of a log a build's page shows, in bytes of events; the whole of it is one link away.
+// logShown is how much of the end of a log a build's page shows unless a Site says otherwise, in bytes of events; the whole of it is one link away.
 const logShown = 1 << 20
 
 // logView is the end of a build's log.
@@ -34,7 +34,7 @@ type logLine struct {
 func (s *Site) logTail(ctx context.Context, id string) (logView, error) {
 	var v logView
 	first := true
-	err := s.Builds.Read(ctx, id, -logShown, func(e Entry) error {
+	err := s.Builds.Read(ctx, id, -s.logShown, func(e Entry) error {
 		v.Cut = v.Cut || first && e.From > 0
 		first, v.Next = false, e.Next
 		if line, ok := newLogLine(e.Event); ok {

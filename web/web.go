@@ -47,6 +47,7 @@ type Site struct {
 	version  string
 	log      *slog.Logger
 	now      func() time.Time
+	logShown int64 // see the constant
 	origin   *http.CrossOriginProtection
 	sessions sessions
 	failures auth.Failures
@@ -64,7 +65,7 @@ func New(from Sources, o Options) (*Site, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	s := &Site{Sources: from, base: o.BaseURL, version: o.Version, log: o.Logger, now: time.Now,
+	s := &Site{Sources: from, base: o.BaseURL, version: o.Version, log: o.Logger, now: time.Now, logShown: logShown,
 		origin: http.NewCrossOriginProtection(), pages: map[string]*template.Template{}}
 	var err error
 	if s.assets, err = loadAssets(); err != nil {

@@ -53,7 +53,7 @@ func newRoot(env *environment) *cobra.Command {
 	flags.StringVar(&env.tokenFile, "token-file", "", "file with the token for --server (or the token itself in "+envToken+")")
 	root.AddCommand(
 		newBuildCommand(env), newConvertCommand(env), newPlanCommand(env), newValidateCommand(env), newInspectCommand(env), newFmtCommand(env),
-		newServeCommand(env), newResumeCommand(env), newWatchCommand(env), newKeysCommand(env), newSSHCommand(env), newBuildsCommand(env), newTokenCommand(env), newUserCommand(env), newOrgCommand(env), newAuditCommand(env), newBoxCommand(env), newCacheCommand(env), newDoctorCommand(env), newVersionCommand(env),
+		newServeCommand(env), newResumeCommand(env), newWatchCommand(env), newKeysCommand(env), newSSHCommand(env), newBuildsCommand(env), newTokenCommand(env), newUserCommand(env), newOrgCommand(env), newAuditCommand(env), newBoxCommand(env), newCacheCommand(env), newAWSCommand(env), newDoctorCommand(env), newVersionCommand(env),
 		newInitCommand(env), newDocsCommand(env),
 	)
 	return root

@@ -73,6 +73,8 @@ type Server struct {
 	Installed Installed
 	// Imports brings boxes from elsewhere.
 	Imports Imports
+	// Clouds are what drivers hold elsewhere.
+	Clouds Clouds
 	// BoxStore keeps the files of boxes.
 	BoxStore BoxStore
 	// Registry holds the boxes, and Uploads receives their files.
@@ -109,6 +111,7 @@ func (s *Server) Mount(r gin.IRouter) {
 	s.mountPackages(v1)
 	s.mountImports(v1)
 	s.mountFsck(v1)
+	s.mountOrphans(v1)
 	s.mountBoxes(v1)
 	s.mountUploads(v1)
 }

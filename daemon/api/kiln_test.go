@@ -210,7 +210,7 @@ func newKiln(t testing.TB) *kiln {
 	k.window = &glass{builds: k.builds, typed: map[build.ID]string{}}
 	k.server = &api.Server{Builds: k.builds, Inputs: k.inputs, Tokens: tokens, Audit: record, Resumer: noResumer{}, Window: k.window, Info: wire.Info{Version: "1.0", Data: "/data"},
 		Log: slog.New(slog.NewTextHandler(k.logs, nil)), Now: time.Now}
-	k.server.Checkpoints = openCheckpoints(t, db)
+	k.server.Checkpoints, k.server.Clouds = openCheckpoints(t, db), clouds{}
 	var boxesErr, keyErr error
 	k.boxes, boxesErr = boxstore.New(t.Context(), db, &mem.Store{}, nil)
 	k.key, keyErr = signing.NewKey()

@@ -219,14 +219,14 @@ func (m *Machine) makeKey(ctx context.Context, authorized string) error {
 // untilSeen waits until a thing that was made is found by its tags, as whoever cleans up will look for it.
 func (m *Machine) untilSeen(ctx context.Context, k kind) error {
 	return m.region.Poll.Until(ctx, fmt.Sprintf("the %s of %s to be found", k, m.record.Name), func(ctx context.Context) (bool, error) {
-		found, err := m.find(ctx)
+		found, err := m.findKind(ctx, k)
 		return found.seen(k), err
 	})
 }
 
 // ours tells whether what has a name already is this very machine's: then a call was sent twice. taken is returned otherwise.
 func (m *Machine) ours(ctx context.Context, k kind, name string, taken error) error {
-	found, err := m.find(ctx)
+	found, err := m.findKind(ctx, k)
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func (m *Machine) makeGroup(ctx context.Context) error {
 			if err := m.ours(ctx, kindGroup, m.record.Name, err); err != nil {
 				return err
 			}
-			found, err := m.find(ctx)
+			found, err := m.findKind(ctx, kindGroup)
 			if err != nil {
 				return err
 			}

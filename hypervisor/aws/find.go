@@ -98,19 +98,27 @@ func (ts things) machines() []hypervisor.Handle {
 
 // find looks for what was made for a machine: for all of its build without a name, and of the installation without a build.
 func find(ctx context.Context, r *account.Region, owner hypervisor.Tag, machine string) (things, error) {
-	filters := account.Filters(owner)
-	if machine != "" {
-		filters = append(filters, account.Filter("tag:"+tagMachine, machine))
-	}
 	var all things
-	for _, look := range []func(context.Context, *account.Region, []types.Filter) (things, error){findInstances, findVolumes, findGroups, findKeys} {
-		found, err := look(ctx, r, filters)
+	for _, k := range kinds() {
+		found, err := findKind(ctx, r, owner, machine, k)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, found...)
 	}
 	return all, nil
+}
+
+// findKind is find for things of one kind.
+func findKind(ctx context.Context, r *account.Region, owner hypervisor.Tag, machine string, k kind) (things, error) {
+	filters := account.Filters(owner)
+	if machine != "" {
+		filters = append(filters, account.Filter("tag:"+tagMachine, machine))
+	}
+	look := map[kind]func(context.Context, *account.Region, []types.Filter) (things, error){
+		kindInstance: findInstances, kindVolume: findVolumes, kindGroup: findGroups, kindKey: findKeys,
+	}
+	return look[k](ctx, r, filters)
 }
 
 func findInstances(ctx context.Context, r *account.Region, filters []types.Filter) (all things, err error) {

@@ -82,16 +82,3 @@ func TestExportMakesImages(t *testing.T) {
 		t.Errorf("left is %v", n)
 	}
 }
-
-// TestNameTaken finds an image of the same name before anything is made.
-func TestNameTaken(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, -1)
-	_, err := r.driver(install).Create(t.Context(), r.spec(t, map[string]any{"ami_name": "base"}))
-	if !errors.Is(err, hypervisor.ErrUnreachable) || !strings.Contains(err.Error(), r.image) || !strings.Contains(err.Error(), "force_deregister") {
-		t.Error(err)
-	}
-	if n := r.left(); len(n) != 0 {
-		t.Errorf("left is %v", n)
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -24,6 +25,9 @@ type Machine struct {
 
 	mu     sync.Mutex // held while record changes
 	record record
+	// host is the guest's address as it was seen at a time.
+	host   string
+	seenAt time.Time
 }
 
 var _ hypervisor.Machine = (*Machine)(nil)
@@ -48,6 +52,11 @@ func (m *Machine) find(ctx context.Context) (things, error) {
 	return find(ctx, m.region, m.record.Tag, m.record.Name)
 }
 
+// findKind looks for what of a kind was made for this machine.
+func (m *Machine) findKind(ctx context.Context, k kind) (things, error) {
+	return findKind(ctx, m.region, m.record.Tag, m.record.Name, k)
+}
+
 // describe asks for an instance by its id.
 func (m *Machine) describe(ctx context.Context, id string) (types.Instance, error) {
 	out, err := m.region.EC2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
@@ -68,7 +77,7 @@ func (m *Machine) instance(ctx context.Context) (types.Instance, error) {
 	id := m.record.Instance
 	m.mu.Unlock()
 	if id == "" {
-		found, err := m.find(ctx)
+		found, err := m.findKind(ctx, kindInstance)
 		if live := found.of(kindInstance); err == nil && len(live) > 0 {
 			id = live[0].id
 			m.mu.Lock()
@@ -169,6 +178,9 @@ func (m *Machine) Shutdown(ctx context.Context) error {
 	if m.record.Settings.spot() {
 		return fmt.Errorf("a spot instance cannot be stopped: %w", hypervisor.ErrUnsupported)
 	}
+	m.mu.Lock()
+	m.host = "" // another one when it starts again
+	m.mu.Unlock()
 	_, err := m.region.EC2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{m.record.Instance}})
 	if account.Code(err) == "IncorrectInstanceState" {
 		return nil // it was faster
@@ -176,8 +188,18 @@ func (m *Machine) Shutdown(ctx context.Context) error {
 	return err
 }
 
+// addressAge is how long an address is believed: whoever waits for SSH asks once a second, and AWS counts the questions of a whole
+// account.
+const addressAge = 20 * time.Second
+
 // Guest tells the guest's address of the kind that the template wants.
 func (m *Machine) Guest(ctx context.Context, port int) (hypervisor.Endpoint, error) {
+	m.mu.Lock()
+	host, fresh := m.host, time.Since(m.seenAt) < addressAge
+	m.mu.Unlock()
+	if host != "" && fresh {
+		return hypervisor.Endpoint{Host: host, Port: port}, nil
+	}
 	in, err := m.instance(ctx)
 	if err != nil {
 		return hypervisor.Endpoint{}, err
@@ -188,10 +210,13 @@ func (m *Machine) Guest(ctx context.Context, port int) (hypervisor.Endpoint, err
 	if m.record.Settings.Connect.Interface == sessionManager {
 		return m.tunnel(ctx, port)
 	}
-	host := addressOf(in, m.record.Settings.Connect.Interface)
+	host = addressOf(in, m.record.Settings.Connect.Interface)
 	if host == "" {
 		return hypervisor.Endpoint{}, hypervisor.ErrNoAddress
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.host, m.seenAt = host, time.Now()
 	return hypervisor.Endpoint{Host: host, Port: port}, nil
 }
 

@@ -1,8 +1,8 @@
 // Command ec2sim is a simulator of EC2, EBS direct, S3 and STS behind one address, with real guests under QEMU.
 //
 // The real services cannot be reached where Boxkiln is tested. What they are asked is taken from unmodified clients (Packer 1.6.6,
-// awscli 2.9) and Amazon's API reference; see package cloud for what is simulated and what is not. The service that a request is for is read from the scope of
-// its signature, so one endpoint serves them all:
+// awscli 2.9) and Amazon's API reference; see package cloud for what is simulated and what is not. The service that a request is
+// for is read from the scope of its signature, so one endpoint serves them all:
 //
 //	ec2sim --listen 127.0.0.1:4599 --data DIR --image NAME=DISK.raw,uefi
 //	AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test aws --endpoint-url http://127.0.0.1:4599 --region us-east-1 ec2 describe-images

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -161,5 +162,30 @@ func TestHook(t *testing.T) {
 	a.ok("s3", "cp", "--quiet", a.disk, "s3://disks/x")
 	if got := strings.Join(seen, " "); got != "CreateKeyPair PutObject" {
 		t.Errorf("seen is %s", got)
+	}
+}
+
+// TestObjectsPage: other processes can ask for what is left.
+func TestObjectsPage(t *testing.T) {
+	t.Parallel()
+	a := newAccount(t, Config{})
+	page := func() string {
+		out, err := http.Get(a.url + objectsPath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Body.Close()
+		text, err := io.ReadAll(out.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	if got := page(); got != "[]" {
+		t.Errorf("in the beginning there is %s", got)
+	}
+	id := a.ok("ec2", "create-key-pair", "--key-name", "k", "--tag-specifications", "ResourceType=key-pair,Tags=[{Key=made,Value=by}]", "--query", "KeyPairId")
+	if got, want := page(), `[{"kind":"key pairs","region":"us-east-1","id":"`+id+`","name":"k","tags":{"made":"by"}}]`; got != want {
+		t.Errorf("there is %s, not %s", got, want)
 	}
 }

@@ -33,9 +33,11 @@ type bucket struct {
 	objects map[string]*stored
 }
 
-// stored is an object, or a part of an upload.
+// stored is an object, or a part of an upload. An object that came in parts has no file of its own before somebody reads it, so
+// that an upload costs no more than to receive it.
 type stored struct {
 	path    string
+	parts   []*stored // instead of path
 	size    int64
 	hash    []byte
 	meta    map[string]string
@@ -55,13 +57,15 @@ func newBuckets(dir string) *buckets {
 }
 
 // file is the path of an object.
-func (b *buckets) file(bucket, key string) (path string, found bool) {
+func (b *buckets) file(bucket, key string) (path string, found bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if o, err := b.object(bucket, key); err == nil {
-		return o.path, true
+	o, missing := b.object(bucket, key)
+	if missing != nil {
+		return "", false, nil
 	}
-	return "", false
+	err = b.join(o)
+	return o.path, true, err
 }
 
 func (b *buckets) regionOf(name string) (region string, found bool) {
@@ -136,9 +140,13 @@ func (b *buckets) receive(input io.Reader, size int64) (*stored, error) {
 
 // discard removes the file of what is no longer there.
 func (o *stored) discard() {
-	if o != nil {
-		_ = os.Remove(o.path) // the cloud's folder is temporary
+	if o == nil {
+		return
 	}
+	for _, part := range o.parts {
+		part.discard()
+	}
+	_ = os.Remove(o.path) // the cloud's folder is temporary
 }
 
 // ListBuckets implements gofakes3.Backend.
@@ -229,6 +237,9 @@ func (b *buckets) GetObject(name, key string, asked *gofakes3.ObjectRangeRequest
 	}
 	part, err := asked.Range(o.size)
 	if err != nil {
+		return nil, err
+	}
+	if err := b.join(o); err != nil {
 		return nil, err
 	}
 	f, err := os.Open(o.path)
@@ -426,49 +437,59 @@ func (b *buckets) CompleteMultipartUpload(name, key string, id gofakes3.UploadID
 	if err != nil {
 		return "", "", err
 	}
-	o, err := b.join(u, in.Parts)
+	o, err := u.whole(in.Parts)
 	if err != nil {
 		return "", "", err
 	}
 	if err := b.put(name, key, o, nil); err != nil {
-		o.discard()
 		return "", "", err
 	}
 	b.drop(id, u)
 	return "", gofakes3.FormatETag(o.hash), nil
 }
 
-// join makes an object of the parts that a client names; b.mu is held.
-func (b *buckets) join(u *upload, parts []gofakes3.CompletedPart) (*stored, error) {
-	b.serial++
-	whole := &stored{path: filepath.Join(b.dir, fmt.Sprintf("s3-%d", b.serial)), meta: u.meta, changed: time.Now()}
-	f, err := os.Create(whole.path)
-	if err != nil {
-		return nil, err
-	}
+// whole makes an object of the parts that a client names, which are the upload's no longer.
+func (u *upload) whole(parts []gofakes3.CompletedPart) (*stored, error) {
+	o := &stored{meta: u.meta, changed: time.Now()}
 	h := md5.New()
 	for i, p := range parts {
-		o := u.parts[p.PartNumber]
+		part := u.parts[p.PartNumber]
 		switch {
-		case o == nil:
-			err = gofakes3.ErrInvalidPart
+		case part == nil:
+			return nil, gofakes3.ErrInvalidPart
 		case i > 0 && p.PartNumber <= parts[i-1].PartNumber:
-			err = gofakes3.ErrInvalidPartOrder
-		default:
-			h.Write(o.hash)
-			whole.size += o.size
-			err = o.appendTo(f)
+			return nil, gofakes3.ErrInvalidPartOrder
 		}
-		if err != nil {
-			break
+		h.Write(part.hash)
+		o.size += part.size
+		o.parts = append(o.parts, part)
+	}
+	for _, p := range parts {
+		delete(u.parts, p.PartNumber)
+	}
+	o.hash = h.Sum(nil)
+	return o, nil
+}
+
+// join gives an object that came in parts a file of its own; b.mu is held.
+func (b *buckets) join(o *stored) error {
+	if len(o.parts) == 0 {
+		return nil
+	}
+	b.serial++
+	o.path = filepath.Join(b.dir, fmt.Sprintf("s3-%d", b.serial))
+	f, err := os.Create(o.path)
+	if err != nil {
+		return err
+	}
+	for _, part := range o.parts {
+		if err := part.appendTo(f); err != nil {
+			return errors.Join(err, f.Close())
 		}
+		part.discard()
 	}
-	if err = errors.Join(f.Close(), err); err != nil {
-		whole.discard()
-		return nil, err
-	}
-	whole.hash = h.Sum(nil)
-	return whole, nil
+	o.parts = nil
+	return f.Close()
 }
 
 func (o *stored) appendTo(f *os.File) error {

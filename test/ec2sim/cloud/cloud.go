@@ -1,16 +1,36 @@
-// Package cloud simulates Amazon EC2, EBS direct S3 and as much of STS as clients ask for, well enough that Debian's Packer and awscli
-// build images on it, with real guests under QEMU.
+// Package cloud simulates Amazon EC2, EBS direct, S3 and as much of STS as clients ask for, well enough that Debian's Packer and
+// awscli build images on it, with real guests under QEMU.
 //
-// A [Cloud] is an http.Handler for all services; which one is meant, and in which region, says the scope of a request's signature,
-// whose presence and form are checked and whose value is not. As the real service, it is only eventually consistent: an object that
-// was just made is not found the first times that somebody asks for it, and states take their time. What it cannot do is refused
-// by name (InvalidAction), never ignored.
+// A [Cloud] is an http.Handler for all services; which one is meant, and in which region, says the scope of a request's signature.
+// As the real service, it is only eventually consistent: an object that was just made is not found the first time that somebody
+// asks for it, in lists neither, and states take their time ([Config]). A ClientToken is honoured, names are taken, dependencies are
+// violated. An action that there is not here is refused by name (InvalidAction), and so is what would change the outcome of one
+// that there is (UnsupportedOperation); parameters about performance, placement and licences are taken and forgotten.
+// [Cloud.Inject] makes calls fail and what they make go wrong. Tests see what is left by [Cloud.Objects] and end their client
+// between any two calls, or while it waits for an answer, by [Cloud.AfterCalls].
 //
-// Known infidelities: prices, quotas, IAM policies and VPC routing do not exist; every instance has an address of this host's
-// loopback network, 127.9.x.y, on which its port 22 answers. The key of an instance is not fetched by cloud-init from a metadata
-// service but written into its file system before it boots (see [QEMU]). ImportImage takes no look at the guest.
+// What is real: the bytes of disks, from S3, EBS direct or a guest to volumes, snapshots, images and copies, as sparse files; the
+// guests, when [Config] has a [QEMU], with the network card and the root disk that an instance has or nearly; conversion of what
+// is imported, by qemu-img; the protocol of S3, by gofakes3.
 //
-// Sources: EC2 API reference 2016-11-15; the EBS direct APIs reference; error texts as in moto's ec2/exceptions.py.
+// What is not:
+//   - Signatures must be there and have the right form; they are not checked. Any key is let in, but those of AssumeRole need
+//     their token and expire. There are no IAM policies, roles, instance profiles or KMS keys: names of them are taken as they are,
+//     and a missing permission is a fault that a test injects. "Encrypted" is a word on a disk that is not.
+//   - There is one account. Images of others can be published ([Cloud.Publish]), and none can be shared in fact.
+//   - Networks are fixed: the default VPC and one without public addresses in every region. Every instance has an address of this
+//     host's loopback network, 127.9.x.y, private and public ones alike, on which only its port 22 answers, and only if a security
+//     group let this host in when it was started. Binding port 22 needs root.
+//   - There is no metadata service, so no cloud-init: the key of an instance is written into the file system of its disk, for
+//     every user with a home directory, before it boots (see [QEMU]). User data goes nowhere. IMDS options are only kept.
+//   - Prices, quotas and capacity do not exist but as faults; all instances have the memory that [QEMU] says and one processor.
+//     There is no ENA: a guest without its driver boots here, and may not in EC2. Spot requests are for one instance, once.
+//   - Import tasks look at the guest only if [Config] says so, and then for a Linux with modules of a kernel; no driver is added.
+//   - Lists have one page. S3 has no versions, tags, policies or encryption, and its uploads' ETags are not Amazon's.
+//   - Fleets, launch templates, Elastic IPs, session manager and IAM are missing.
+//
+// Sources: EC2 API reference 2016-11-15; the EBS direct APIs reference; error texts as in moto's ec2/exceptions.py and as users
+// have reported them. The texts of OperationNotPermitted (protected images) and of shared encrypted images are ours.
 package cloud
 
 import (

@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/boxkiln/boxkiln/internal/fsx"
 	"github.com/google/uuid"
 )
 
@@ -339,15 +341,24 @@ func (c *Cloud) filled(s *snapshot) ([]int64, error) {
 	defer f.Close()
 	var found []int64
 	block, zero := make([]byte, BlockSize), make([]byte, BlockSize)
-	for n := int64(0); n < s.size*gib/BlockSize; n++ {
-		if k, err := f.ReadAt(block, n*BlockSize); err != nil && (!errors.Is(err, io.EOF) || k == 0) {
-			break
+	look := func(n int64) error {
+		if _, err := f.ReadAt(block, n*BlockSize); err != nil && !errors.Is(err, io.EOF) {
+			return err
 		}
-		if !slices.Equal(block, zero) {
+		if !bytes.Equal(block, zero) && (len(found) == 0 || found[len(found)-1] < n) {
 			found = append(found, n)
 		}
+		return nil
 	}
-	return found, nil
+	err = fsx.EachExtent(f, s.size*gib, func(e fsx.Extent) error {
+		for n := e.Start / BlockSize; !e.Hole && n*BlockSize < e.End; n++ {
+			if err := look(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return found, err
 }
 
 // blockToken is what a list of blocks gives out for each.

@@ -54,6 +54,7 @@ func demoDisk(t *testing.T) string {
 
 // TestGuest has Debian's Packer provision a real guest over SSH, and starts another instance of the image that it made.
 func TestGuest(t *testing.T) {
+	t.Parallel()
 	needTool(t, "packer")
 	disk := demoDisk(t)
 	dir := t.TempDir()

@@ -14,8 +14,7 @@ import (
 // ENA. The program must call [qemu.Supervise] first of all.
 //
 // An image of a cloud has cloud-init, which fetches the key of its instance from the metadata service. Images here need not
-// have it: the key is written into the file system, for every user with a home directory, before the guest boots. User data is
-// put at /var/lib/cloud/seed/user-data likewise.
+// have it: the key is written into the file system, for every user with a home directory, before the guest boots.
 type QEMU struct {
 	Dir      string // of the machines; must exist
 	MemoryMB int    // 512 unless set

@@ -2,14 +2,11 @@ package cloud
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"net/netip"
-	"os"
 	"regexp"
 	"slices"
-	"time"
 )
 
 var loopback = netip.MustParseAddr("127.0.0.1")
@@ -37,16 +34,6 @@ const (
 	imageFailed    = "failed"
 )
 
-// mapping is a disk of an image or a call.
-type mapping struct {
-	device     string
-	snapshot   string
-	size       int64 // GiB
-	kind       string
-	autoDelete bool
-	kms        string
-}
-
 func missingImage(id string) error {
 	return problem("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id)
 }
@@ -66,59 +53,6 @@ func (im *image) rootSnapshot() string {
 		}
 	}
 	return ""
-}
-
-// mappings are the disks that a call describes, over those of an image.
-func (c *call) mappings(base []mapping) ([]mapping, error) {
-	all := slices.Clone(base)
-	for _, p := range c.each("BlockDeviceMapping") {
-		device := p.text("DeviceName")
-		if p.Has("NoDevice") {
-			all = slices.DeleteFunc(all, func(m mapping) bool { return m.device == device })
-			continue
-		}
-		if p.text("VirtualName") != "" {
-			continue // instance storage is none of EBS's
-		}
-		i := slices.IndexFunc(all, func(m mapping) bool { return m.device == device })
-		if i < 0 {
-			all, i = append(all, mapping{device: device, kind: "gp2", autoDelete: true}), len(all)
-		}
-		if err := c.region.change(&all[i], p.sub("Ebs")); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
-}
-
-// change makes a mapping what the parameters of its volume say.
-func (r *region) change(m *mapping, p params) error {
-	m.snapshot = p.or("SnapshotId", m.snapshot)
-	s, there := r.snapshots[m.snapshot]
-	if m.snapshot != "" && !there {
-		return missingSnapshot(m.snapshot)
-	}
-	if there {
-		m.size, m.kms = max(m.size, s.size), cmp.Or(m.kms, s.key)
-	}
-	size, err := p.number("VolumeSize", m.size)
-	if err != nil {
-		return err
-	}
-	m.size, m.kind = size, p.or("VolumeType", m.kind)
-	if text := p.text("DeleteOnTermination"); text != "" {
-		m.autoDelete = text == "true"
-	}
-	switch key := p.text("KmsKeyId"); {
-	case key != "" && !p.yes("Encrypted"):
-		return problem("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
-	case p.yes("Encrypted"):
-		m.kms = r.kms(key)
-	}
-	if m.size == 0 {
-		return problem("MissingParameter", "The request must contain the parameter size or snapshotId")
-	}
-	return nil
 }
 
 type imageDisk struct {
@@ -427,158 +361,4 @@ func deregisterImage(c *call) (any, error) {
 		}
 	}
 	return out, nil
-}
-
-func describeImageAttribute(c *call) (any, error) {
-	im, err := c.image()
-	if err != nil {
-		return nil, err
-	}
-	type value struct {
-		Value string `xml:"value"`
-	}
-	var out struct {
-		ID          string      `xml:"imageId"`
-		Users       permissions `xml:"launchPermission>item"`
-		Description *value      `xml:"description"`
-		BootMode    *value      `xml:"bootMode"`
-		IMDS        *value      `xml:"imdsSupport"`
-		Guarded     *value      `xml:"deregistrationProtection"`
-	}
-	out.ID = im.id
-	switch a := c.text("Attribute"); a {
-	case "launchPermission":
-		out.Users = im.users
-	case "description":
-		out.Description = &value{im.description}
-	case "bootMode":
-		out.BootMode = &value{im.bootMode}
-	case "imdsSupport":
-		out.IMDS = &value{im.imds}
-	case "deregistrationProtection":
-		out.Guarded = &value{cmp.Or(im.guarded, "disabled")}
-	default:
-		return nil, problem("InvalidParameterValue", "the attribute %s of an image is not simulated", a)
-	}
-	return out, nil
-}
-
-func modifyImageAttribute(c *call) (any, error) {
-	im, err := c.image()
-	if err != nil {
-		return nil, err
-	}
-	before := slices.Clone(im.users)
-	im.users.change(c.params, "LaunchPermission", "UserGroup")
-	for _, d := range im.disks {
-		if err := shareable(d.kms); err != nil && len(im.users) > len(before) {
-			im.users = before
-			return nil, err
-		}
-	}
-	im.description = c.or("Description.Value", im.description)
-	im.imds = c.or("ImdsSupport.Value", im.imds)
-	if c.text("Attribute") == "description" {
-		im.description = c.text("Value")
-	}
-	return ok()
-}
-
-func enableDeprecation(c *call) (any, error) {
-	im, err := c.image()
-	if err != nil {
-		return nil, err
-	}
-	text, err := c.must("DeprecateAt")
-	if err != nil {
-		return nil, err
-	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil || !at.After(time.Now()) {
-		return nil, problem("InvalidParameterValue", "The deprecation date %s is no time in the future", text)
-	}
-	im.deprecated = stamp(at)
-	return ok()
-}
-
-func disableDeprecation(c *call) (any, error) {
-	im, err := c.image()
-	if err != nil {
-		return nil, err
-	}
-	im.deprecated = ""
-	return ok()
-}
-
-type protection struct {
-	Return string `xml:"return"`
-}
-
-func protectImage(c *call) (any, error) {
-	im, err := c.image()
-	if err != nil {
-		return nil, err
-	}
-	im.guarded = "enabled-without-cooldown"
-	if c.yes("WithCooldown") {
-		im.guarded = "enabled-with-cooldown"
-	}
-	return protection{im.guarded}, nil
-}
-
-// unprotectImage takes protection away, at once even from an image that was protected with a cooldown of a day.
-func unprotectImage(c *call) (any, error) {
-	im, err := c.image()
-	if err != nil {
-		return nil, err
-	}
-	im.guarded = ""
-	return protection{"disabled"}, nil
-}
-
-// Publication is an image that a cloud has from the beginning.
-type Publication struct {
-	Name, Disk string // a raw image
-	// Owner is the account that has published it, and Alias what that is called, such as amazon. The account's own unless set.
-	Owner, Alias string
-	Architecture string // x86_64 unless set
-	RootDevice   string // /dev/xvda unless set
-	BootMode     string // none unless set
-	Description  string
-	Tags         map[string]string
-}
-
-// AddImage makes an image of a raw disk, as if it had been there from the beginning, and returns its id.
-func (c *Cloud) AddImage(ctx context.Context, regionName, name, disk string) (string, error) {
-	return c.Publish(ctx, regionName, Publication{Name: name, Disk: disk})
-}
-
-// Publish makes an image of a raw disk, as if somebody had published it, and returns its id.
-func (c *Cloud) Publish(ctx context.Context, regionName string, p Publication) (string, error) {
-	info, err := os.Stat(p.Disk)
-	if err != nil {
-		return "", err
-	}
-	c.mu.Lock()
-	s := &snapshot{object: c.object("snap"), size: (info.Size() + gib - 1) / gib, state: snapCompleted, volume: noVolume}
-	root := cmp.Or(p.RootDevice, "/dev/xvda")
-	im := &image{object: c.object("ami"), name: p.Name, description: p.Description, arch: cmp.Or(p.Architecture, "x86_64"), rootDevice: root, bootMode: p.BootMode, ena: true,
-		state: imageAvailable, owner: p.Owner, alias: p.Alias, disks: []mapping{{device: root, snapshot: s.id, size: s.size, kind: "gp2", autoDelete: true}}}
-	if p.Owner != "" {
-		im.users.add(permission{Group: "all"})
-	}
-	maps.Copy(im.tags, p.Tags)
-	for _, o := range []*object{&s.object, &im.object} {
-		o.show()
-		o.ready, o.given = o.born, true
-	}
-	c.mu.Unlock()
-	if err := (filling{p.Disk, c.snapshotFile(s.id), s.size * gib}).fill(ctx); err != nil {
-		return "", err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r := c.region(regionName)
-	r.snapshots[s.id], r.images[im.id] = s, im
-	return im.id, nil
 }

@@ -115,7 +115,10 @@ func (c *Cloud) convert(ctx context.Context, t *task, to, failure string) error 
 	if err := c.pass(ctx, t, validation...); err != nil {
 		return err
 	}
-	path, found := c.buckets.file(t.bucket, t.key)
+	path, found, err := c.buckets.file(t.bucket, t.key)
+	if err != nil {
+		return err
+	}
 	if !found {
 		return errors.New("ClientError: Disk validation failed [We do not have access to the given resource. Reason 403 Forbidden]")
 	}
@@ -200,11 +203,10 @@ func unpackDisk(ctx context.Context, format, from, to string) error {
 
 // inspect looks for an operating system as ImportImage does: a Linux partition with a system and its kernel.
 func inspect(ctx context.Context, disk string) error {
-	start, err := linuxPartition(disk)
+	fs, err := openLinux(ctx, disk)
 	if err != nil {
 		return errors.New("ClientError: No valid partitions. Not a valid volume.")
 	}
-	fs := fileSystem{ctx, fmt.Sprintf("%s?offset=%d", disk, start)}
 	if has, err := fs.has("/etc/os-release", "/usr/lib/os-release"); err != nil || !has {
 		return errors.Join(errors.New("ClientError: Unknown OS / Missing OS files."), err)
 	}

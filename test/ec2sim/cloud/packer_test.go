@@ -51,7 +51,7 @@ func packer(t *testing.T, template string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "packer", "build", "-color=false", file)
+	cmd := exec.CommandContext(ctx, "packer", "build", "-color=false", "-timestamp-ui", file)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "CHECKPOINT_DISABLE=1", "PACKER_CACHE_DIR="+dir, "AWS_POLL_DELAY_SECONDS=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--> amazon-ebs: AMIs were created:") {

@@ -13,16 +13,19 @@ import (
 	"strings"
 )
 
-// personalise writes what belongs to one instance into the ext4 file system of its root disk, by debugfs (e2fsprogs).
+// personalise writes what belongs to one instance into the ext4 file system of its root disk, by debugfs (e2fsprogs). A disk
+// without one gets nothing, as a system without cloud-init does not.
 func personalise(ctx context.Context, g Guest) error {
 	if g.Key == "" {
 		return nil
 	}
-	start, err := linuxPartition(g.Disk)
+	fs, err := openLinux(ctx, g.Disk)
+	if errors.Is(err, errNoLinux) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("the image's disk: %w", err)
 	}
-	fs := fileSystem{ctx, fmt.Sprintf("%s?offset=%d", g.Disk, start)}
 	users, err := fs.list("/home")
 	if err != nil {
 		return err
@@ -33,6 +36,60 @@ func personalise(ctx context.Context, g Guest) error {
 		}
 	}
 	return nil
+}
+
+var errNoLinux = errors.New("there is no Linux partition with an ext4 file system on it")
+
+// Fields of ext4's superblock, by their offsets in the file system, and what is in them.
+const (
+	magicAt, magic         = 1024 + 0x38, 0xef53
+	incompatAt, replayFlag = 1024 + 0x60, 0x4
+)
+
+// openLinux finds the file system of Linux on a disk. A journal that a guest has left behind is replayed, or it would be over what
+// is written.
+func openLinux(ctx context.Context, disk string) (fileSystem, error) {
+	start, err := linuxPartition(disk)
+	if err != nil {
+		return fileSystem{}, err
+	}
+	fs := fileSystem{ctx, fmt.Sprintf("%s?offset=%d", disk, start)}
+	unclean, err := needsReplay(disk, start)
+	if err != nil || !unclean {
+		return fs, err
+	}
+	return fs, replay(ctx, disk, start)
+}
+
+// replay has e2fsck replay the journal of a file system. It does that to whole files only: of one at an offset it looks for the
+// beginning again when it is done, without the offset. So does debugfs.
+func replay(ctx context.Context, disk string, start int64) error {
+	const script = `set -e
+trap 'rm -f "$1.fs"' EXIT
+dd if="$1" of="$1.fs" bs=1M iflag=skip_bytes skip="$2" conv=sparse status=none
+e2fsck -p "$1.fs" || [ $? -eq 1 ]
+dd if="$1.fs" of="$1" bs=1M oflag=seek_bytes seek="$2" conv=notrunc status=none`
+	if out, err := exec.CommandContext(ctx, "sh", "-c", script, "sh", disk, fmt.Sprint(start)).CombinedOutput(); err != nil {
+		return fmt.Errorf("e2fsck: %w: %s", err, out)
+	}
+	return nil
+}
+
+// needsReplay tells whether the ext4 file system at a place on a disk was left by a running guest.
+func needsReplay(disk string, start int64) (bool, error) {
+	f, err := os.Open(disk)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	super := make([]byte, 2048)
+	if _, err := f.ReadAt(super, start); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	if binary.LittleEndian.Uint16(super[magicAt:]) != magic {
+		return false, errNoLinux
+	}
+	return binary.LittleEndian.Uint32(super[incompatAt:])&replayFlag != 0, nil
 }
 
 // sector is what partition tables count in.
@@ -49,6 +106,9 @@ func linuxPartition(disk string) (int64, error) {
 	if _, err := io.ReadFull(f, mbr); err != nil {
 		return 0, err
 	}
+	if mbr[510] != 0x55 || mbr[511] != 0xaa {
+		return 0, errNoLinux
+	}
 	var found int64
 	for entry := mbr[446:510]; len(entry) >= 16; entry = entry[16:] {
 		switch entry[4] {
@@ -59,7 +119,7 @@ func linuxPartition(disk string) (int64, error) {
 		}
 	}
 	if found == 0 {
-		return 0, errors.New("there is no Linux partition on it")
+		return 0, errNoLinux
 	}
 	return found, nil
 }
@@ -84,7 +144,7 @@ func gptLinux(f *os.File) (int64, error) {
 			}
 		}
 	}
-	return 0, errors.New("there is no Linux partition on it")
+	return 0, errNoLinux
 }
 
 // fileSystem is one in an image, changed by debugfs.
@@ -155,11 +215,17 @@ func (fs fileSystem) authorise(home, key string) error {
 		return err
 	}
 	dir, file := home+"/.ssh", home+"/.ssh/authorized_keys"
-	_, err = fs.debugfs(strings.Join([]string{
-		"mkdir " + dir, // says that it is there, if it is
-		"sif " + dir + " mode 040700", "sif " + dir + " uid " + m[1], "sif " + dir + " gid " + m[2],
+	there, err := fs.has(dir)
+	if err != nil {
+		return err
+	}
+	commands := []string{
 		"rm " + file, "write " + f.Name() + " " + file,
 		"sif " + file + " mode 0100600", "sif " + file + " uid " + m[1], "sif " + file + " gid " + m[2], "",
-	}, "\n"))
+	}
+	if !there { // for one that is there, mkdir leaves a folder in no folder behind
+		commands = append([]string{"mkdir " + dir, "sif " + dir + " mode 040700", "sif " + dir + " uid " + m[1], "sif " + dir + " gid " + m[2]}, commands...)
+	}
+	_, err = fs.debugfs(strings.Join(commands, "\n"))
 	return err
 }

@@ -112,3 +112,62 @@ func (c *Cloud) halt(in *instance, how func(context.Context, Guests) error, ende
 		ended()
 	})
 }
+
+// Interrupt ends an instance by the cloud's own doing, as a failed host does or somebody who bids more for a spot instance.
+func (c *Cloud) Interrupt(id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.regions {
+		if in := r.instances[id]; in != nil && in.state.alive() {
+			reason := "Server.InternalError: Internal error"
+			if in.spot != "" {
+				reason = "Server.SpotInstanceTermination: Spot instance termination"
+			}
+			c.abandon(r, in, reason)
+			return nil
+		}
+	}
+	return missingInstance(id)
+}
+
+// abandon ends an instance that nobody asked to end. c.mu is held.
+func (c *Cloud) abandon(r *region, in *instance, reason string) {
+	in.state = shuttingDown
+	c.halt(in, func(ctx context.Context, g Guests) error { return g.Kill(ctx, in.id) }, func() { c.end(r, in, reason) })
+}
+
+// follow notices when a guest powers itself off: its instance is stopped then. c.mu is held.
+func (c *Cloud) follow(r *region, in *instance) {
+	if c.cfg.Guests == nil {
+		return
+	}
+	c.do(func(ctx context.Context) error { return c.cfg.Guests.Wait(ctx, in.id) }, func(err error) {
+		const reason = "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
+		switch {
+		case err != nil || in.state != running:
+		case in.terminates:
+			c.end(r, in, reason)
+		default:
+			in.state, in.reason = stopped, reason
+		}
+	})
+}
+
+// end makes an instance terminated, with its volumes. c.mu is held.
+func (c *Cloud) end(r *region, in *instance, reason string) {
+	in.state, in.reason, in.ended = terminated, reason, time.Now()
+	for _, id := range in.volumes {
+		v := r.volumes[id]
+		if v == nil {
+			continue
+		}
+		v.instance = ""
+		if v.autoDelete {
+			c.dropVolume(r, v)
+		}
+	}
+	in.volumes = nil
+	if sir := r.spots[in.spot]; sir != nil {
+		sir.over(reason)
+	}
+}
