@@ -12,6 +12,7 @@ import (
 
 	"github.com/boxkiln/boxkiln/daemon/build"
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/hypervisor/aws"
 	"github.com/boxkiln/boxkiln/hypervisor/fake"
 	"github.com/boxkiln/boxkiln/hypervisor/libvirt"
 	"github.com/boxkiln/boxkiln/internal/leaktest"
@@ -71,7 +72,7 @@ func fakeParts() build.Parts {
 func fakeDrivers(host *fake.Host, wrap func(hypervisor.Driver) hypervisor.Driver) func(*slog.Logger) func(string) map[string]hypervisor.Driver {
 	return func(*slog.Logger) func(string) map[string]hypervisor.Driver {
 		return func(install string) map[string]hypervisor.Driver {
-			return map[string]hypervisor.Driver{libvirt.Name: wrap(standIn{host.Driver(install)})}
+			return map[string]hypervisor.Driver{libvirt.Name: wrap(standIn{host.Driver(install)}), aws.Name: cloudDriver(install)}
 		}
 	}
 }
