@@ -74,6 +74,12 @@ bench-export: ## all packages of a 4 GiB disk, against qemu-img, tar and gzip on
 	@$(MAKE) --no-print-directory build
 	@$(GO) run ./test/bench/export -rounds $(or $(ROUNDS),1)
 
+.PHONY: bench-ami
+bench-ami: ## a 4 GiB disk to an AMI by EBS direct, against aws s3 cp of it (ROUNDS=n)
+	@test/setup/packages.sh test
+	@$(MAKE) --no-print-directory build simulators
+	@$(GO) run ./test/bench/ami -rounds $(or $(ROUNDS),1)
+
 .PHONY: deps
 deps: ## install the Debian packages for building, demo and tests
 	@test/setup/packages.sh test

@@ -121,7 +121,7 @@ func (o *convertOptions) convert(ctx context.Context, env *environment, list []h
 	if err := os.Mkdir(results, 0o755); err != nil {
 		return err
 	}
-	ami := &amiImport{drivers: newDrivers(slog.New(slog.DiscardHandler))(convertInstall), dir: o.output, region: o.region, log: env.stderr}
+	ami := &amiImport{drivers: env.drivers(slog.New(slog.DiscardHandler))(convertInstall), dir: o.output, region: o.region, log: env.stderr}
 	options.Import = ami.run
 	made, warnings, err := pack.Packages(ctx, source.Artifact, list, results, options)
 	if err == nil {

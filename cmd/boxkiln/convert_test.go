@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/boxkiln/boxkiln/hypervisor"
 	"github.com/boxkiln/boxkiln/hypervisor/disk"
 )
 
@@ -43,7 +42,7 @@ func TestConvert(t *testing.T) {
 	b := newBench(t)
 	src := b.image("web.qcow2")
 	var list []string
-	for _, p := range hypervisor.Packages() {
+	for _, p := range onDisk() {
 		list = append(list, string(p))
 	}
 	r := b.run("convert", src, "--package", strings.Join(list, ","), "-o", b.path("all"), "--name=golden", "--guest-os=debian/12", "--memory=768", "--firmware=uefi")
@@ -184,7 +183,7 @@ func TestConvertRefuses(t *testing.T) {
 		want []string
 	}{
 		"no package":         {[]string{good}, []string{"--package", "virtualbox"}},
-		"wrong package":      {[]string{good, "--package=virtualbx,ami"}, []string{`did you mean "virtualbox"`, `"ami" cannot be made yet`}},
+		"wrong package":      {[]string{good, "--package=virtualbx,hyperv"}, []string{`did you mean "virtualbox"`, `"hyperv" cannot be made yet`}},
 		"missing":            {[]string{b.path("none.qcow2"), raw}, []string{"none.qcow2", "is not there"}},
 		"folder":             {[]string{b.path("made"), raw}, []string{"is a folder", "name the .ovf or .vmx"}},
 		"empty":              {[]string{b.write("empty.img", ""), raw}, []string{"empty.img", "is empty"}},

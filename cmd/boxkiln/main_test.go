@@ -72,7 +72,7 @@ func fakeParts() build.Parts {
 func fakeDrivers(host *fake.Host, wrap func(hypervisor.Driver) hypervisor.Driver) func(*slog.Logger) func(string) map[string]hypervisor.Driver {
 	return func(*slog.Logger) func(string) map[string]hypervisor.Driver {
 		return func(install string) map[string]hypervisor.Driver {
-			return map[string]hypervisor.Driver{libvirt.Name: wrap(standIn{host.Driver(install)}), aws.Name: aws.New(aws.Options{Install: install})}
+			return map[string]hypervisor.Driver{libvirt.Name: wrap(standIn{host.Driver(install)}), aws.Name: cloudDriver(install)}
 		}
 	}
 }

@@ -19,9 +19,14 @@ import (
 	"github.com/boxkiln/boxkiln/hypervisor/disk"
 )
 
-// allPackages is a template's list of everything.
+// onDisk are the packages that are files.
+func onDisk() []hypervisor.Package {
+	return slices.DeleteFunc(hypervisor.Packages(), hypervisor.Package.IsRemote)
+}
+
+// allPackages is a template's list of all that are files.
 func allPackages() map[string]string {
-	list, err := json.Marshal(hypervisor.Packages())
+	list, err := json.Marshal(onDisk())
 	if err != nil {
 		panic(err) // of strings
 	}

@@ -90,7 +90,7 @@ func TestApplianceOfVirtualBox(t *testing.T) {
 	src := data(t, 4<<20)
 	made, _ := packages(t, virtualBoxExport(t, src), []hypervisor.Package{hypervisor.PackageOVA}, Options{Name: "y"})
 	a := hypervisor.Artifact{Builder: "vmware-iso", Driver: "vmware", Arch: "amd64", Files: []hypervisor.File{{Path: made[hypervisor.PackageOVA][0].Path, Role: hypervisor.RoleAppliance}}}
-	made, _ = packages(t, a, hypervisor.Packages(), Options{Name: "z"})
+	made, _ = packages(t, a, onDisk(), Options{Name: "z"})
 	_, dir := unpackBox(t, made[hypervisor.PackageVirtualBox][0])
 	same(t, src, filepath.Join(dir, "box-disk001.vmdk"), disk.VMDK)
 	_, dir = unpackBox(t, made[hypervisor.PackageVMware][0])

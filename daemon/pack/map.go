@@ -160,7 +160,7 @@ func (j *job) warnings(list []hypervisor.Package) []string {
 	}
 	for _, p := range list {
 		if p == hypervisor.PackageAMI {
-			for _, text := range j.Guest.CloudWarnings(j.artifact.UEFI) {
+			for _, text := range j.Guest.cloudWarnings() {
 				add(p, text)
 			}
 			continue
@@ -177,7 +177,7 @@ func (j *job) warnings(list []hypervisor.Package) []string {
 		_, text = j.pickCard(target)
 		add(p, text)
 	}
-	if slices.ContainsFunc(list, func(p hypervisor.Package) bool { return productOf[p] != "" && !j.native(p) }) {
+	if slices.ContainsFunc(list, func(p hypervisor.Package) bool { return p.IsRemote() || productOf[p] != "" && !j.native(p) }) {
 		all = append(all, j.traps()...)
 	}
 	return all

@@ -160,7 +160,7 @@ var debian = Guest{OS: "debian", Version: "12", Kernel: "6.1.0", Initramfs: "/bo
 func TestEverythingFromOneDisk(t *testing.T) {
 	t.Parallel()
 	src := data(t, 8<<20)
-	made, warnings := packages(t, artifact(src), hypervisor.Packages(), Options{Name: "web", Guest: debian,
+	made, warnings := packages(t, artifact(src), onDisk(), Options{Name: "web", Guest: debian,
 		Hardware: Hardware{CPUs: 2, MemoryMiB: 768, DiskBus: "virtio", NIC: "virtio-net", Machine: "pc"}})
 	if len(warnings) > 0 {
 		t.Errorf("warnings: %q", warnings)
@@ -237,7 +237,7 @@ func TestSeveralDisksUnderUEFI(t *testing.T) {
 	}
 	a := artifact(one, two, hypervisor.File{Path: vars, Role: hypervisor.RoleNVRAM})
 	a.UEFI = true
-	made, warnings := packages(t, a, hypervisor.Packages(), Options{Name: "two", Guest: Guest{ESP: "/boot/efi/EFI"}})
+	made, warnings := packages(t, a, onDisk(), Options{Name: "two", Guest: Guest{ESP: "/boot/efi/EFI"}})
 	if !slices.ContainsFunc(warnings, func(w string) bool { return strings.Contains(w, "BOOTX64.EFI") }) {
 		t.Errorf("nobody says that the guest has no loader that is found: %q", warnings)
 	}
@@ -288,19 +288,19 @@ func TestFailureLeavesNothing(t *testing.T) {
 	for name, run := range map[string]func(dir string, o Options) error{
 		"damaged": func(dir string, o Options) error {
 			o.Verify = true
-			_, _, err := Packages(t.Context(), artifact(src, bad), hypervisor.Packages(), dir, o)
+			_, _, err := Packages(t.Context(), artifact(src, bad), onDisk(), dir, o)
 			return err
 		},
 		"damaged second disk": func(dir string, o Options) error {
 			later := bad
 			later.Format = disk.VMDK // so that the first one is made
-			_, _, err := Packages(t.Context(), artifact(src, later), hypervisor.Packages(), dir, o)
+			_, _, err := Packages(t.Context(), artifact(src, later), onDisk(), dir, o)
 			return err
 		},
 		"canceled at once": func(dir string, o Options) error {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			_, _, err := Packages(ctx, artifact(src), hypervisor.Packages(), dir, o)
+			_, _, err := Packages(ctx, artifact(src), onDisk(), dir, o)
 			return err
 		},
 		"canceled in the middle": func(dir string, o Options) error {
@@ -311,11 +311,11 @@ func TestFailureLeavesNothing(t *testing.T) {
 					cancel()
 				}
 			}
-			_, _, err := Packages(ctx, artifact(src), hypervisor.Packages(), dir, o)
+			_, _, err := Packages(ctx, artifact(src), onDisk(), dir, o)
 			return err
 		},
 		"folder that is gone": func(dir string, o Options) error {
-			_, _, err := Packages(t.Context(), artifact(src), hypervisor.Packages(), filepath.Join(dir, "gone", "gone"), o)
+			_, _, err := Packages(t.Context(), artifact(src), onDisk(), filepath.Join(dir, "gone", "gone"), o)
 			return err
 		},
 	} {
@@ -363,7 +363,7 @@ func TestChoices(t *testing.T) {
 		if text := strings.Join(got, " / "); text != c.want {
 			t.Errorf("%s, %v: %s; want %s", c.ran, c.g, text, c.want)
 		}
-		warnings := strings.Join(j.warnings(hypervisor.Packages()), "\n")
+		warnings := strings.Join(j.warnings(onDisk()), "\n")
 		if (c.warn == "") != (warnings == "") || !strings.Contains(warnings, c.warn) {
 			t.Errorf("%s, %v: warnings %q; want %q", c.ran, c.g, warnings, c.warn)
 		}
@@ -381,12 +381,12 @@ func TestTraps(t *testing.T) {
 		change func(j *job)
 		want   []string // in each warning, in order
 	}{
-		{"all", hypervisor.Packages(), func(*job) {}, []string{"/etc/fstab names the disk /dev/vda2", "/etc/network/interfaces names the network card ens3"}},
+		{"all", onDisk(), func(*job) {}, []string{"/etc/fstab names the disk /dev/vda2", "/etc/network/interfaces names the network card ens3"}},
 		{"at home", []hypervisor.Package{hypervisor.PackageLibvirt, hypervisor.PackageQCOW2}, func(*job) {}, nil},
-		{"old names", hypervisor.Packages(), func(j *job) { j.Guest.OldNames = true }, []string{"/etc/fstab"}},
-		{"the same controller", hypervisor.Packages(), func(j *job) { j.exported.bus = hardware.IDE }, []string{"network card"}},
-		{"pinned", hypervisor.Packages(), func(j *job) { j.Guest = Guest{Pinned: "/rules"} }, []string{"/rules ties names"}},
-		{"unread", hypervisor.Packages(), func(j *job) { j.Guest = Guest{Kernel: "6", Unread: "/boot/x", Late: tied.Late} }, []string{"/boot/x could not be looked at"}},
+		{"old names", onDisk(), func(j *job) { j.Guest.OldNames = true }, []string{"/etc/fstab"}},
+		{"the same controller", onDisk(), func(j *job) { j.exported.bus = hardware.IDE }, []string{"network card"}},
+		{"pinned", onDisk(), func(j *job) { j.Guest = Guest{Pinned: "/rules"} }, []string{"/rules ties names"}},
+		{"unread", onDisk(), func(j *job) { j.Guest = Guest{Kernel: "6", Unread: "/boot/x", Late: tied.Late} }, []string{"/boot/x could not be looked at"}},
 	} {
 		j := &job{Options: Options{Guest: tied}}
 		c.change(j)

@@ -79,6 +79,13 @@ func (g Guest) CloudLacks() []string {
 
 // CloudWarnings say what keeps a guest from starting, or from being reached, as an instance of EC2. uefi tells that it was installed so.
 func (g Guest) CloudWarnings(uefi bool) []string {
+	j := job{Options: Options{Guest: g}}
+	j.artifact.UEFI = uefi
+	return append(g.cloudWarnings(), j.traps()...)
+}
+
+// cloudWarnings are those that hold for no other package.
+func (g Guest) cloudWarnings() []string {
 	var all []string
 	lacks := g.CloudLacks()
 	if slices.Contains(lacks, "nvme") {
@@ -88,14 +95,12 @@ func (g Guest) CloudWarnings(uefi bool) []string {
 		all = append(all, "the guest has no driver for the network card of instances of the Nitro system: install the kernel's module ena "+
 			"(Debian's and Ubuntu's kernels have it, and so has kernel-modules of Fedora and RHEL)")
 	}
-	j := job{Options: Options{Guest: g}}
-	j.artifact.UEFI = uefi
 	for _, d := range g.Devices {
-		if strings.HasPrefix(d.Name, "/dev/sd") || strings.HasPrefix(d.Name, "/dev/hd") || strings.HasPrefix(d.Name, "/dev/vd") && j.exported.bus != "" {
+		if strings.HasPrefix(d.Name, "/dev/sd") || strings.HasPrefix(d.Name, "/dev/hd") {
 			all = append(all, fmt.Sprintf("%s names the disk %s, which is /dev/nvme0n1 there: use UUID= there", d.File, d.Name))
 		}
 	}
-	return append(all, j.traps()...)
+	return all
 }
 
 // ParseKnown reads what is kept of a guest's answer; nothing is nothing known.

@@ -131,7 +131,7 @@ func (im *importing) direct(ctx context.Context) ([]ami.Image, error) {
 // sender calls EBS direct once for each call, because the sender tries again itself.
 func (im *importing) sender() *account.Region {
 	r := im.account.In("")
-	r.EBS = im.account.Once().In("").EBS
+	r.EBS = im.account.Once(ebsdirect.Parallel).In("").EBS
 	return r
 }
 

@@ -2,8 +2,10 @@ package account
 
 import (
 	"cmp"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
@@ -39,10 +41,16 @@ func (a *Account) S3(region string) S3 {
 	}
 }
 
-// Once returns the same account for callers that try again themselves: each call is made once.
-func (a *Account) Once() *Account {
+// Once returns the same account for a caller that tries again itself, and makes up to parallel calls at once: each is made once, and on
+// a connection that stays for the next. (The SDK keeps 10 to a host, and would open most of them anew for each call.)
+func (a *Account) Once(parallel int) *Account {
 	once := *a
 	once.access.Tries = 1
 	once.config.Retryer = once.access.retryer
+	client, ok := once.config.HTTPClient.(*awshttp.BuildableClient)
+	if !ok {
+		client = awshttp.NewBuildableClient()
+	}
+	once.config.HTTPClient = client.WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = parallel })
 	return &once
 }

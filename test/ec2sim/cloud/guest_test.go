@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -58,7 +59,7 @@ func TestGuest(t *testing.T) {
 	needTool(t, "packer")
 	disk := demoDisk(t)
 	dir := t.TempDir()
-	a := newAccount(t, Config{Dir: dir, Guests: QEMU{Dir: dir}})
+	a := newAccount(t, Config{Dir: dir, Guests: QEMU{Dir: dir}, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	debian := Publication{Name: "debian-12-amd64-20261127", Disk: disk, Owner: "136693071363", BootMode: "uefi"}
 	if _, err := a.cloud.Publish(t.Context(), "us-east-1", debian); err != nil {
 		t.Fatal(err)
