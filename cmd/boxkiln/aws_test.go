@@ -184,7 +184,11 @@ func TestAmazonEBSKilled(t *testing.T) {
 		t.Skip("it starts some forty daemons")
 	}
 	for n := 1; ; n++ {
-		action := awsKilledAt(t, n, (*ec2).template)
+		action := ""
+		t.Run(fmt.Sprintf("call %d", n), func(t *testing.T) { action = awsKilledAt(t, n, (*ec2).template) })
+		if t.Failed() {
+			return
+		}
 		if action == "" {
 			if n < 10 {
 				t.Errorf("a build changes something %d times: the test does not see it all", n-1)
