@@ -27,7 +27,7 @@ const provisioned = `{
     "access_key": "test", "secret_key": "test",
     "skip_region_validation": true, "skip_credential_validation": true, "skip_metadata_api_check": true,
     "source_ami_filter": {"filters": {"name": "debian-12-*", "root-device-type": "ebs"}, "owners": ["136693071363"], "most_recent": true},
-    "instance_type": "t3.micro", "ssh_username": "admin", "ssh_timeout": "5m", "ssh_handshake_attempts": 100,
+    "instance_type": "t3.micro", "ssh_username": "admin", "ssh_timeout": "15m", "ssh_handshake_attempts": 100,
     "ami_name": "baked"
   }],
   "provisioners": [{"type": "shell", "inline": ["echo by Packer | sudo tee /etc/baked", "sudo sync"]}]
@@ -93,7 +93,7 @@ func over(t *testing.T, address, key, command string) string {
 		t.Fatal(err)
 	}
 	config := &ssh.ClientConfig{User: "admin", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: 20 * time.Second}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	for {
 		client, err := ssh.Dial("tcp", net.JoinHostPort(address, "22"), config)
