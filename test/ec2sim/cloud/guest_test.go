@@ -121,3 +121,38 @@ func said(t *testing.T, client *ssh.Client, command string) string {
 	}
 	return string(out)
 }
+
+// slowGuests take until they are given up to end a machine.
+type slowGuests struct{ running map[string]bool }
+
+func (g *slowGuests) Start(_ context.Context, one Guest) error {
+	g.running[one.ID] = true
+	return nil
+}
+func (g *slowGuests) Stop(ctx context.Context, id string) error { return g.Kill(ctx, id) }
+func (g *slowGuests) Wait(ctx context.Context, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (g *slowGuests) Kill(ctx context.Context, id string) error {
+	if ctx.Done() != nil { // not the call of Close, which cannot be cancelled
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	delete(g.running, id)
+	return nil
+}
+
+// TestCloseEndsAll: a cloud that is closed while it terminates an instance leaves no machine behind.
+func TestCloseEndsAll(t *testing.T) {
+	t.Parallel()
+	guests := &slowGuests{map[string]bool{}}
+	a := newAccount(t, Config{Hidden: -1, Guests: guests})
+	instance := a.ok("ec2", "run-instances", "--image-id", a.image, "--query", "Instances[0].InstanceId")
+	a.until("running", "ec2", "describe-instances", "--query", "Reservations[].Instances[].State.Name")
+	a.ok("ec2", "terminate-instances", "--instance-ids", instance)
+	if err := a.cloud.Close(); err != nil || len(guests.running) != 0 {
+		t.Errorf("running are %v (%v)", guests.running, err)
+	}
+}
