@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -110,7 +111,8 @@ func (e *ec2) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e.mu.Lock()
-	if action := r.Form.Get("Action"); !strings.HasPrefix(action, "Describe") && !strings.HasPrefix(action, "Get") {
+	action := cmp.Or(r.Form.Get("Action"), r.Method+" "+r.URL.Path) // EBS direct is REST
+	if !strings.HasPrefix(action, "Describe") && !strings.HasPrefix(action, "Get") {
 		e.calls = append(e.calls, action)
 		if len(e.calls) == e.killAt {
 			e.Cloud.ServeHTTP(httptest.NewRecorder(), r)
@@ -183,7 +185,7 @@ func TestAmazonEBSKilled(t *testing.T) {
 	}
 	for n := 1; ; n++ {
 		action := ""
-		t.Run(fmt.Sprintf("call %d", n), func(t *testing.T) { action = awsKilledAt(t, n) })
+		t.Run(fmt.Sprintf("call %d", n), func(t *testing.T) { action = awsKilledAt(t, n, (*ec2).template) })
 		if t.Failed() {
 			return
 		}
@@ -197,11 +199,11 @@ func TestAmazonEBSKilled(t *testing.T) {
 }
 
 // awsKilledAt kills a build at its n-th call and returns what it was, or nothing if the build came to its end before.
-func awsKilledAt(t *testing.T, n int) string {
+func awsKilledAt(t *testing.T, n int, template func(*ec2, *bench) string) string {
 	t.Helper()
 	b, e := newBench(t), newEC2(t)
 	e.mu.Lock()
-	p := b.spawn(awsEnv(), "build", "-color=false", e.template(b))
+	p := b.spawn(awsEnv(), "build", "-color=false", template(e, b))
 	e.killAt, e.kill = n, func() { _ = p.Process.Kill() }
 	e.mu.Unlock()
 	r := p.wait()

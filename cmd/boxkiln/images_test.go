@@ -201,3 +201,13 @@ func TestImagesResumed(t *testing.T) {
 	b.removeImages()
 	b.nothingHeld()
 }
+
+// TestImagesWithoutLogin: a guest in a cloud has no installer that ends, so the build stops it when nobody logs in.
+func TestImagesWithoutLogin(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	template := b.solo(map[string]string{"fake_regions": `["us-east-1"]`, "communicator": `"none"`, "ssh_username": "", "shutdown_command": ""}, "")
+	b.run("build", "-color=false", template).wants(t, exitOK, "Stopping the instance...", "--> fake.solo: AMIs were created:\nus-east-1: ami-")
+	b.removeImages()
+	b.nothingLeft()
+}

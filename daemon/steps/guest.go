@@ -190,8 +190,11 @@ func stopRemote(ctx context.Context, s *build.Session) (on bool, err error) {
 	return false, build.OurFault(err)
 }
 
-// endsItself tells whether the guest powers itself off without being asked.
-func endsItself(s *build.Session) bool { return s.Guest == nil || s.Plan.Shutdown.DisableShutdown }
+// endsItself tells whether the guest powers itself off without being asked: because the template says so, or because nobody logged
+// in to one that an installer makes. A guest in a cloud, which is installed already, runs for ever.
+func endsItself(s *build.Session) bool {
+	return s.Plan.Shutdown.DisableShutdown || s.Guest == nil && !s.Plan.Machine.Remote
+}
 
 func shutdownTimeout(s *build.Session, limit time.Duration) error {
 	asked := "after shutdown_command: raise shutdown_timeout or look at the last screen"
