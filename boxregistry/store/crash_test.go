@@ -190,7 +190,7 @@ type life struct {
 func runChild(t *testing.T, dir, kill string) (l life) {
 	t.Helper()
 	cmd := osexec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrashChild$", "-test.v")
-	cmd.Env = append(os.Environ(), envChild+"="+dir, faultpoint.Env+"="+kill+"=kill")
+	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), envChild+"="+dir, faultpoint.Env+"="+kill+"=kill")
 	out, err := cmd.CombinedOutput()
 	var exit *osexec.ExitError
 	switch {

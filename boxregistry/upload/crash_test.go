@@ -164,7 +164,7 @@ func TestKillAnywhere(t *testing.T) {
 func child(t *testing.T, dir, kill string) (points []string, killed bool) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrashChild$", "-test.v")
-	cmd.Env = append(os.Environ(), envChild+"="+dir, faultpoint.Env+"="+kill+"=kill")
+	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), envChild+"="+dir, faultpoint.Env+"="+kill+"=kill")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	switch {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -92,4 +93,27 @@ func TestAmazonImport(t *testing.T) {
 	}
 	bad := b.solo(nil, "  post-processor \"amazon-import\" {\n boot_mode = \"bios\"\n"+lines+"}\n")
 	b.run("validate", bad).wants(t, exitFailed, "boot_mode")
+}
+
+// imported is a template whose machine becomes an image in two regions.
+func (e *ec2) imported(b *bench) string {
+	return withBlock(b.t, b.solo(map[string]string{"package": `["ami"]`}, ""), fmt.Sprintf("package_ami {\n region = \"us-east-1\"\n ami_regions = [\"eu-west-1\"]\n access_key = \"AKIACANARY\"\n"+
+		" secret_key = %q\n skip_metadata_api_check = true\n custom_endpoint_ec2 = %q\n}\n", awsKey, e.url))
+}
+
+// TestPackageAMIKilled kills the daemon at every call that changes something while it makes an image of a disk, when the cloud has acted and
+// nobody knows. The next one leaves nothing.
+func TestPackageAMIKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts some twenty daemons")
+	}
+	for n := 1; ; n++ {
+		action := awsKilledAt(t, n, (*ec2).imported)
+		if action == "" && n < 7 && !t.Failed() { // StartSnapshot, PutSnapshotBlock, CompleteSnapshot, CreateTags, RegisterImage, CopyImage, CreateTags
+			t.Errorf("an import changes something %d times: the test does not see it all", n-1)
+		}
+		if action == "" && n > 1 || t.Failed() {
+			return
+		}
+	}
 }

@@ -103,7 +103,7 @@ func groupTitle(group any) string {
 	case hypervisor.PackageArgs:
 		return "Packages (Boxkiln's own)"
 	case aws.PackageArgs:
-		return "Packages: AMI"
+		return "Package ami (Boxkiln's own)"
 	case build.PublishArgs:
 		return "Publication (Boxkiln's own)"
 	case build.CacheArgs:

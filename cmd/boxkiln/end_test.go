@@ -74,7 +74,11 @@ func (b *bench) spawn(env []string, args ...string) *process {
 	}
 	p := &process{exec.Command(self, args...), b, newStream(b.t), newStream(b.t)}
 	p.Stdout, p.Stderr = p.stdout.w, p.stderr.w
-	p.Env = append(append(os.Environ(), asCommand+"="+b.root, "BOXKILN_DATA="+b.data), env...)
+	temp := filepath.Join(filepath.Dir(b.root), "tmp") // for what a killed process leaves
+	if err := os.MkdirAll(temp, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	p.Env = append(append(os.Environ(), asCommand+"="+b.root, "BOXKILN_DATA="+b.data, "TMPDIR="+temp), env...)
 	if err := p.Start(); err != nil {
 		b.t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func command(root string) int {
 	})
 }
 
-// fakeParts is the table of parts.go with one source type more, and with no source on a real hypervisor.
+// fakeParts is the table of parts.go with one source type more, and with no source on a real hypervisor but EC2, which has a simulator.
 func fakeParts() build.Parts {
 	parts := newParts()
 	parts.Sources[fake.Name] = build.SourceKind{

@@ -99,7 +99,7 @@ func life(ctx context.Context, k *kiln) error {
 func child(t *testing.T, data, part, kill string) (points []string, killed bool) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrashChild$", "-test.v")
-	cmd.Env = append(os.Environ(), envChild+"="+data, envPart+"="+part, faultpoint.Env+"="+kill+"=kill")
+	cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), envChild+"="+data, envPart+"="+part, faultpoint.Env+"="+kill+"=kill")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	switch {

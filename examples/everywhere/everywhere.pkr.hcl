@@ -1,9 +1,12 @@
-# One template, several hypervisors: each source installs the same system from the
-# same CD with the same answers and scripts as examples/debian12, natively. From the
-# repository root, for all of them or for one:
+# One template, several hypervisors and a cloud: under the hypervisors the same system
+# is installed from the same CD with the same answers as examples/debian12, natively;
+# in EC2 an instance of Debian's own image gets the same scripts and becomes an image
+# (and costs money, in your account). From the repository root, for all of them, for
+# one, or for all but one:
 #
 #   boxkiln build examples/everywhere
 #   boxkiln build -only='virtualbox-iso.*' examples/everywhere
+#   boxkiln build -except='amazon-ebs.*' examples/everywhere
 #
 # The scripts are those of examples/debian12.
 
@@ -30,6 +33,32 @@ variable "accelerator" {
 variable "output_directory" {
   type    = string
   default = "build/everywhere"
+}
+
+variable "aws_region" {
+  type    = string
+  default = "us-east-1"
+}
+
+# The image to start from in EC2, and who logs in there. The account is Debian's.
+variable "aws_image" {
+  type    = string
+  default = "debian-12-amd64-*"
+}
+
+variable "aws_owner" {
+  type    = string
+  default = "136693071363"
+}
+
+variable "aws_instance_type" {
+  type    = string
+  default = "t3.small"
+}
+
+variable "aws_user" {
+  type    = string
+  default = "admin"
 }
 
 locals {
@@ -114,10 +143,41 @@ source "vmware-iso" "debian12" {
   output_directory = "${var.output_directory}/vmware"
 }
 
-build {
-  sources = ["source.qemu.debian12", "source.virtualbox-iso.debian12", "source.vmware-iso.debian12"]
+source "amazon-ebs" "debian12" {
+  region        = var.aws_region
+  instance_type = var.aws_instance_type
 
+  source_ami_filter {
+    filters = {
+      name                  = var.aws_image
+      "root-device-type"    = "ebs"
+      "virtualization-type" = "hvm"
+    }
+    owners      = [var.aws_owner]
+    most_recent = true
+  }
+
+  ssh_username = var.aws_user
+  ssh_timeout  = "20m"
+
+  ami_name = "debian12-everywhere-{{timestamp}}"
+  tags = {
+    Name = "debian12"
+    Base = "{{ .SourceAMI }}"
+  }
+}
+
+build {
+  sources = [
+    "source.qemu.debian12",
+    "source.virtualbox-iso.debian12",
+    "source.vmware-iso.debian12",
+    "source.amazon-ebs.debian12",
+  ]
+
+  # Vagrant brings keys of its own to an instance in EC2, where the well-known ones would let everybody in.
   provisioner "shell" {
+    except = ["amazon-ebs.debian12"]
     script = "${local.shared}/scripts/vagrant-keys.sh"
   }
 

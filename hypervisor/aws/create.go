@@ -40,7 +40,7 @@ func (d *Driver) Create(ctx context.Context, spec hypervisor.Spec) (hypervisor.M
 	}
 	acc, err := d.account(ctx, m.uri)
 	if err != nil {
-		return nil, errUnreachable(err)
+		return nil, nothingMade{err}
 	}
 	m.region, m.in = acc.In(known.Region), acc.In
 	if m.record = known; known.Whole {
@@ -48,7 +48,7 @@ func (d *Driver) Create(ctx context.Context, spec hypervisor.Spec) (hypervisor.M
 	}
 	if !found {
 		if err := m.resolve(ctx, spec, set); err != nil {
-			return nil, errUnreachable(err) // nothing was made
+			return nil, nothingMade{err} // nothing was made
 		}
 	}
 	return m, m.furnish(ctx, spec.AuthorizedKey)

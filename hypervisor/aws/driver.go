@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -192,10 +191,12 @@ func (d *Driver) RemoveImages(ctx context.Context, h hypervisor.Handle) error {
 	return maker.Sweep(ctx, ami.Wanted{Regions: p.Regions}.Touched(acc.Region()))
 }
 
-// errUnreachable is the port's word for an account that cannot be used, before anything was made.
-func errUnreachable(err error) error {
-	return errors.Join(hypervisor.ErrUnreachable, err)
-}
+// nothingMade is an error before anything was made. It is the port's ErrUnreachable, so that nobody looks for what is left, and says
+// what is wrong alone.
+type nothingMade struct{ error }
+
+// Unwrap tells both.
+func (e nothingMade) Unwrap() []error { return []error{e.error, hypervisor.ErrUnreachable} }
 
 // Patience implements hypervisor.Imager: an instance takes minutes to end, and its network interface some more to let go of its
 // security group.

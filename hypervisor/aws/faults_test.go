@@ -114,7 +114,7 @@ func TestNameTaken(t *testing.T) {
 	}
 	again := r.spec(t, nil)
 	again.Tag.Attempt = 2
-	if _, err := r.build(t, d, again); err == nil || !strings.Contains(err.Error(), "force_deregister") || r.cloud.Calls()["RunInstances"] != 1 {
+	if _, err := r.build(t, d, again); !errors.Is(err, hypervisor.ErrUnreachable) || !strings.Contains(err.Error(), "force_deregister") || strings.Contains(err.Error(), "reached") || r.cloud.Calls()["RunInstances"] != 1 {
 		t.Errorf("a name that is taken: %v, after %d instances", err, r.cloud.Calls()["RunInstances"])
 	}
 	again = r.spec(t, map[string]any{"force_delete_snapshot": true})

@@ -57,7 +57,7 @@ func Open(t *testing.T, o Options) *Tab {
 		o.Limit = 15 * time.Minute
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-gpu", true), chromedp.WSURLReadTimeout(Patience), chromedp.WindowSize(1440, 1400))
+		chromedp.UserDataDir(t.TempDir()), chromedp.Env("TMPDIR="+t.TempDir()), chromedp.Flag("disable-gpu", true), chromedp.WSURLReadTimeout(Patience), chromedp.WindowSize(1440, 1400))
 	ctx, cancel := context.WithTimeout(t.Context(), o.Limit)
 	t.Cleanup(cancel)
 	allocated, cancel := chromedp.NewExecAllocator(ctx, options...)

@@ -51,17 +51,19 @@ func newSimulated(t *testing.T, profile string) simulated {
 	return s
 }
 
-// TestEverywhere builds one template under libvirt and makes boxes and appliances for the others of it, then builds it under
-// libvirt, VirtualBox and VMware into three providers of one version, where only libvirt need not install again. What was
-// made for the others is used by their own clients.
+// TestEverywhere builds one template under libvirt and makes boxes, appliances and an image in EC2 of it, then builds it under
+// libvirt, VirtualBox and VMware and in EC2, from that image, into four providers of one version, where only libvirt need not
+// install again. What was made for the others is used by their own clients.
 func TestEverywhere(t *testing.T) {
 	need(t, "vagrant", "packer")
-	s := newSimulated(t, "7.0")
-	k := newKiln(t, s.env...)
+	s, e := newSimulated(t, "7.0"), newEC2(t, goldenHome)
+	k := newKiln(t, append(s.env, e.env...)...)
 	box := "" // of the one that is built once
 	k.part("built once", func() { box = k.builtOnce() })
-	k.part("natively", k.everywhere)
+	image := e.published()
+	k.part("natively", func() { k.everywhere(image.Name) })
 	c := k.newCollection(s, box)
+	k.part("the same disk in EC2", func() { c.compareImage(e, image) })
 	k.part("the same disk in all of them", c.compare)
 	t.Run("their users", func(t *testing.T) { // side by side, each on a host of its own
 		c.user(t, "Vagrant boots the box under VirtualBox", (*collection).vagrantBoots)
@@ -69,7 +71,11 @@ func TestEverywhere(t *testing.T) {
 		c.user(t, "Packer starts from the VMX", func(c *collection) {
 			c.packerStarts("vmware-vmx", "7.0", []string{absolute(t, filepath.Join(root, "test/sim/vmware/host.sh"))})
 		})
+		c.user(t, "the articles' template makes a golden image", func(c *collection) { c.golden(image.Name) })
 	})
+	if n := e.onlyImages(); n != 1+1+3 { // made of a disk, everywhere, golden
+		t.Errorf("%d images are in the account: %+v", n, e.objects())
+	}
 	k.leftovers()
 	for _, p := range processes(t, s.dir) {
 		t.Errorf("a process of a simulator is left: %s", p)
@@ -79,16 +85,18 @@ func TestEverywhere(t *testing.T) {
 // everywhereTemplate is built natively by three hypervisors.
 const everywhereTemplate = "examples/everywhere"
 
-// everywhere builds all sources of the template at once.
-func (k *kiln) everywhere() {
+// everywhere builds all sources of the template at once, in EC2 from an image of that name.
+func (k *kiln) everywhere(image string) {
 	k.t.Helper()
 	box, _ := k.publishing("everywhere")
-	p := k.buildInstaller(filepath.Join(root, everywhereTemplate), "everywhere", "--box", box, "--box-version", "1.0.0")
+	p := k.buildInstaller(filepath.Join(root, everywhereTemplate), "everywhere", "--box", box, "--box-version", "1.0.0",
+		"-var", "aws_region="+goldenHome, "-var", "aws_image="+image, "-var", "aws_owner=self", "-var", "aws_user=vagrant", "-var", "aws_instance_type="+withoutENA)
 	out := p.succeed()
 	progress(k.t, "the native builds are done")
 	for _, want := range []string{
 		"Published and released: " + box + " 1.0.0",
 		"qemu.debian12: provisioned by debian12 for qemu", "virtualbox-iso.debian12: provisioned by debian12 for virtualbox-iso", "vmware-iso.debian12: provisioned by debian12 for vmware-iso",
+		"amazon-ebs.debian12: provisioned by debian12 for amazon-ebs", "AMIs were created:\n" + goldenHome + ": ami-",
 	} {
 		if !strings.Contains(out, want) {
 			k.t.Errorf("no %q in\n%s", want, out)
@@ -108,7 +116,7 @@ func (k *kiln) builtOnce() (box string) {
 	k.t.Helper()
 	box, _ = k.publishing("once")
 	k.buildInstaller(filepath.Join(root, everywhereTemplate), "once", "-only=qemu.debian12", "--box", box, "--box-version", "1.0.0",
-		"--package", "libvirt,virtualbox,vmware_desktop,ova,vmx").succeed()
+		"--package", "libvirt,virtualbox,vmware_desktop,ova,vmx,ami").succeed()
 	return box
 }
 

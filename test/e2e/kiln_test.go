@@ -96,6 +96,12 @@ func (k *kiln) build(args ...string) *program {
 	return launch(k.t, longest, []string{"BOXKILN_DATA=" + k.data, oneCPU}, command(k.t), append([]string{"build", "-color=false"}, args...)...)
 }
 
+// buildIn starts a build from a folder, which the template's own names of files are relative to.
+func (k *kiln) buildIn(dir string, args ...string) *program {
+	k.t.Helper()
+	return launch(k.t, longest, []string{"BOXKILN_DATA=" + k.data}, "env", append([]string{"-C", dir, absolute(k.t, command(k.t)), "build", "-color=false"}, args...)...)
+}
+
 // path is a name in the folder for templates and outputs.
 func (k *kiln) path(name string) string { return filepath.Join(k.dir, name) }
 

@@ -20,7 +20,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"regexp"
+	"strconv"
 	"time"
 )
 
@@ -107,11 +109,18 @@ const (
 	maxPause   = 20 * time.Second
 )
 
+// envDelay is Packer's variable for aws_polling.delay_seconds. Parts of a second are taken too.
+const envDelay = "AWS_POLL_DELAY_SECONDS"
+
 // Poll returns the questions that these settings mean.
 func (p Polling) Poll() Poll {
 	poll := Poll{First: firstDelay, Last: lastDelay, Attempts: p.Attempts, Grace: cmp.Or(p.Grace, DefaultGrace)}
-	if p.Delay > 0 {
-		poll.First, poll.Last = p.Delay, p.Delay
+	delay := p.Delay
+	if s, err := strconv.ParseFloat(os.Getenv(envDelay), 64); err == nil && delay == 0 {
+		delay = time.Duration(s * float64(time.Second))
+	}
+	if delay > 0 {
+		poll.First, poll.Last = delay, delay
 	}
 	return poll
 }

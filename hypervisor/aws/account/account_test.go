@@ -54,15 +54,15 @@ func TestWhoami(t *testing.T) {
 func TestThrottled(t *testing.T) {
 	t.Parallel()
 	c, acc := open(t, func(a *account.Access) { a.Tries = 200 })
-	c.Inject(cloud.Fault{Action: "DescribeRegions", Code: "RequestLimitExceeded", Count: 150})
-	if _, err := acc.In("").EC2.DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{}); err != nil {
+	c.Inject(cloud.Fault{Action: "DescribeVpcs", Code: "RequestLimitExceeded", Count: 150})
+	if _, err := acc.In("").EC2.DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{}); err != nil {
 		t.Errorf("150 refusals: %v", err)
 	}
 	c, acc = open(t, func(a *account.Access) { a.Tries = 3 })
 	c.Inject(cloud.Fault{Action: "*", Code: "RequestLimitExceeded"})
-	_, err := acc.In("").EC2.DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{})
-	if !account.IsThrottled(err) || c.Calls()["DescribeRegions"] != 3 {
-		t.Errorf("after %d tries: %v", c.Calls()["DescribeRegions"], err)
+	_, err := acc.In("").EC2.DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
+	if !account.IsThrottled(err) || c.Calls()["DescribeVpcs"] != 3 {
+		t.Errorf("after %d tries: %v", c.Calls()["DescribeVpcs"], err)
 	}
 }
 
@@ -70,14 +70,14 @@ func TestThrottled(t *testing.T) {
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]string{
-		"UnauthorizedOperation": "the permission ec2:DescribeRegions is missing",
+		"UnauthorizedOperation": "the permission ec2:DescribeVpcs is missing",
 		"ExpiredToken":          "get new temporary credentials",
 		"VcpuLimitExceeded":     "higher quota",
 	} {
 		c, acc := open(t, nil)
 		c.Inject(cloud.Fault{Action: "*", Code: code})
-		_, err := acc.In("").EC2.DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{})
-		if err == nil || !strings.HasPrefix(err.Error(), "ec2:DescribeRegions: "+code) || !strings.Contains(err.Error(), want) {
+		_, err := acc.In("").EC2.DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
+		if err == nil || !strings.HasPrefix(err.Error(), "ec2:DescribeVpcs: "+code) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q in it", code, err, want)
 		}
 		if account.Code(err) != code || strings.Contains(err.Error(), "canary") {
@@ -95,7 +95,7 @@ func TestExplain(t *testing.T) {
 func TestWrongRegion(t *testing.T) {
 	t.Parallel()
 	_, acc := open(t, func(a *account.Access) { a.Region = "us-esat-1" })
-	_, err := acc.In("").EC2.DescribeRegions(t.Context(), &ec2.DescribeRegionsInput{})
+	_, err := acc.In("").EC2.DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
 	if err == nil || !strings.Contains(err.Error(), "AuthFailure") || !strings.Contains(err.Error(), "region") {
 		t.Error(err)
 	}

@@ -63,6 +63,9 @@ func TestFaults(t *testing.T) {
 	a.refused("InsufficientInstanceCapacity", "ec2", "run-instances", "--image-id", a.image)
 	a.refused("RequestExpired", "ec2", "describe-images", "--region", "eu-west-1")
 	a.refused("AuthFailure", "ec2", "describe-images", "--region", "mars-north-1")
+	a.refused("InvalidAction", "ec2", "describe-hosts")
+	a.refused("NotImplemented", "s3api", "get-bucket-acl", "--bucket", "disks")
+	a.refused("UnsupportedOperation", "ec2", "run-instances", "--image-id", a.image, "--count", "2")
 	a.refused("InvalidParameter", "ec2", "import-image", "--disk-containers", "Format=raw,UserBucket={S3Bucket=disks,S3Key=x}")
 	instance := a.ok("ec2", "run-instances", "--image-id", a.image, "--query", "Instances[0].InstanceId")
 	a.until("running", "ec2", "describe-instances", "--query", "Reservations[].Instances[].State.Name")
@@ -72,6 +75,9 @@ func TestFaults(t *testing.T) {
 	a.refused("AccessDenied", "sts", "assume-role", "--role-arn", "arn:aws:iam::123456789012:role/x", "--role-session-name", "me")
 	a.refused("AccessDeniedException", "ebs", "start-snapshot", "--volume-size", "1")
 	a.refused("AccessDenied", "s3api", "put-object", "--bucket", "disks", "--key", "x")
+	if out, err := http.Get(a.url + "/?Action=DescribeImages"); err != nil || out.StatusCode != http.StatusUnauthorized {
+		t.Errorf("without a signature: %v, %v", out, err)
+	}
 	for _, bad := range []string{"", "x", ":y", "a:b:0", "a:b:c:d"} {
 		if f, err := ParseFault(bad); err == nil {
 			t.Errorf("%q is %+v", bad, f)

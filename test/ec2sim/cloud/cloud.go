@@ -38,6 +38,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -82,7 +83,7 @@ type Cloud struct {
 	hook     func(Request)
 	sessions map[string]session // of AssumeRole, by access key
 	serial   int
-	address  int
+	address  int // of the last instance, in 127.9.0.0/16
 
 	buckets  *buckets
 	protocol http.Handler // of S3
@@ -101,8 +102,12 @@ func New(cfg Config) *Cloud {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b := newBuckets(cfg.Dir)
-	return &Cloud{cfg: cfg, ctx: ctx, cancel: cancel, regions: map[string]*region{}, sessions: map[string]session{}, buckets: b,
-		protocol: gofakes3.New(b, gofakes3.WithLogger(gofakes3.DiscardLog())).Server()}
+	return &Cloud{
+		cfg: cfg, ctx: ctx, cancel: cancel,
+		regions: map[string]*region{}, sessions: map[string]session{},
+		address: rand.IntN(1 << 16), // another simulator on this host would take the same otherwise
+		buckets: b, protocol: gofakes3.New(b, gofakes3.WithLogger(gofakes3.DiscardLog())).Server(),
+	}
 }
 
 // Close ends all guests and waits for what is being copied.
@@ -114,7 +119,7 @@ func (c *Cloud) Close() error {
 	var errs error
 	for _, r := range c.regions {
 		for _, in := range r.instances {
-			if c.cfg.Guests != nil && in.state.alive() {
+			if c.cfg.Guests != nil { // whatever its state: whoever was ending its machine was cancelled above
 				errs = errors.Join(errs, c.cfg.Guests.Kill(context.Background(), in.id))
 			}
 		}

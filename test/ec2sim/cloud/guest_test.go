@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -26,7 +27,7 @@ const provisioned = `{
     "access_key": "test", "secret_key": "test",
     "skip_region_validation": true, "skip_credential_validation": true, "skip_metadata_api_check": true,
     "source_ami_filter": {"filters": {"name": "debian-12-*", "root-device-type": "ebs"}, "owners": ["136693071363"], "most_recent": true},
-    "instance_type": "t3.micro", "ssh_username": "admin", "ssh_timeout": "5m", "ssh_handshake_attempts": 100,
+    "instance_type": "t3.micro", "ssh_username": "admin", "ssh_timeout": "15m", "ssh_handshake_attempts": 100,
     "ami_name": "baked"
   }],
   "provisioners": [{"type": "shell", "inline": ["echo by Packer | sudo tee /etc/baked", "sudo sync"]}]
@@ -58,7 +59,7 @@ func TestGuest(t *testing.T) {
 	needTool(t, "packer")
 	disk := demoDisk(t)
 	dir := t.TempDir()
-	a := newAccount(t, Config{Dir: dir, Guests: QEMU{Dir: dir}})
+	a := newAccount(t, Config{Dir: dir, Guests: QEMU{Dir: dir}, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))})
 	debian := Publication{Name: "debian-12-amd64-20261127", Disk: disk, Owner: "136693071363", BootMode: "uefi"}
 	if _, err := a.cloud.Publish(t.Context(), "us-east-1", debian); err != nil {
 		t.Fatal(err)
@@ -92,7 +93,7 @@ func over(t *testing.T, address, key, command string) string {
 		t.Fatal(err)
 	}
 	config := &ssh.ClientConfig{User: "admin", Auth: []ssh.AuthMethod{ssh.PublicKeys(signer)}, HostKeyCallback: ssh.InsecureIgnoreHostKey(), Timeout: 20 * time.Second}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	for {
 		client, err := ssh.Dial("tcp", net.JoinHostPort(address, "22"), config)
@@ -119,4 +120,39 @@ func said(t *testing.T, client *ssh.Client, command string) string {
 		t.Fatal(err)
 	}
 	return string(out)
+}
+
+// slowGuests take until they are given up to end a machine.
+type slowGuests struct{ running map[string]bool }
+
+func (g *slowGuests) Start(_ context.Context, one Guest) error {
+	g.running[one.ID] = true
+	return nil
+}
+func (g *slowGuests) Stop(ctx context.Context, id string) error { return g.Kill(ctx, id) }
+func (g *slowGuests) Wait(ctx context.Context, _ string) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (g *slowGuests) Kill(ctx context.Context, id string) error {
+	if ctx.Done() != nil { // not the call of Close, which cannot be cancelled
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	delete(g.running, id)
+	return nil
+}
+
+// TestCloseEndsAll: a cloud that is closed while it terminates an instance leaves no machine behind.
+func TestCloseEndsAll(t *testing.T) {
+	t.Parallel()
+	guests := &slowGuests{map[string]bool{}}
+	a := newAccount(t, Config{Hidden: -1, Guests: guests})
+	instance := a.ok("ec2", "run-instances", "--image-id", a.image, "--query", "Instances[0].InstanceId")
+	a.until("running", "ec2", "describe-instances", "--query", "Reservations[].Instances[].State.Name")
+	a.ok("ec2", "terminate-instances", "--instance-ids", instance)
+	if err := a.cloud.Close(); err != nil || len(guests.running) != 0 {
+		t.Errorf("running are %v (%v)", guests.running, err)
+	}
 }

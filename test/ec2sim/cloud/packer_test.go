@@ -49,7 +49,7 @@ func packer(t *testing.T, template string) {
 	if err := os.WriteFile(file, []byte(template), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "packer", "build", "-color=false", "-timestamp-ui", file)
 	cmd.Env = append(os.Environ(), "HOME="+dir, "CHECKPOINT_DISABLE=1", "PACKER_CACHE_DIR="+dir, "AWS_POLL_DELAY_SECONDS=1")
