@@ -184,7 +184,7 @@ func TestPackageMistakes(t *testing.T) {
 		want  []string
 	}{
 		{`["virtualbx"]`, nil, []string{`"virtualbx"`, `did you mean "virtualbox"`}},
-		{`["ami"]`, nil, []string{`"ami" cannot be made yet`, "import-image"}},
+		{`["ovf"]`, nil, []string{`"ovf" is called "ova"`}},
 		{`["vmware"]`, nil, []string{"vmware_desktop"}},
 		{`["raw", "raw"]`, nil, []string{"named twice"}},
 		{`["zzz"]`, nil, []string{"use libvirt, virtualbox"}},
