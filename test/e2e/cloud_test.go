@@ -121,15 +121,15 @@ const goldenHome = "eu-west-1"
 // goldenTemplate is one of the articles' templates. Its images are copied to three regions, tagged and shared.
 const goldenTemplate = "examples/seeds/2-golden-ami"
 
-// golden builds the articles' template in EC2, from an image of the account instead of Ubuntu's. The guest is on no network, so
-// that nothing is installed from one. Then an instance of a copy has to show what the build changed.
+// golden builds the articles' template in EC2, from an image of the account instead of Ubuntu's, whose root device and user have
+// other names. The guest is on no network, so that nothing is installed from one. Then an instance of a copy has to show what the build changed.
 func (k *kiln) golden(base string) {
 	k.t.Helper()
 	v := k.vary("golden", filepath.Join(root, goldenTemplate), "golden-out")
 	v.change("template.json", func(text string) string {
 		return strings.NewReplacer(
 			"ubuntu/images/*ubuntu-trusty-14.04-amd64-server-*", base, `"099720109477"`, `"self"`, `"ssh_username": "ubuntu"`, `"ssh_username": "vagrant"`,
-			"/var/lib/cloud/instance/boot-finished", "/etc/hostname",
+			"/var/lib/cloud/instance/boot-finished", "/etc/hostname", "/dev/sda1", "/dev/xvda",
 		).Replace(text)
 	})
 	for _, script := range []string{"scripts/baseline.sh", "scripts/harden.sh"} {
