@@ -122,8 +122,8 @@ const goldenHome = "eu-west-1"
 const goldenTemplate = "examples/seeds/2-golden-ami"
 
 // golden builds the articles' template in EC2, from an image of the account instead of Ubuntu's, whose root device and user have
-// other names. The guest is on no network, so that nothing is installed from one. Then an instance of a copy has to show what the build changed.
-func (k *kiln) golden(base string) {
+// other names. The guest is on no network, so that nothing is installed from one. It returns the copy in us-east-1.
+func (k *kiln) golden(base string) string {
 	k.t.Helper()
 	v := k.vary("golden", filepath.Join(root, goldenTemplate), "golden-out")
 	v.change("template.json", func(text string) string {
@@ -143,29 +143,41 @@ func (k *kiln) golden(base string) {
 		}
 	}
 	progress(k.t, "the golden image is in %d regions", len(made))
-	template := k.write("golden-check/check.pkr.hcl", []byte(fmt.Sprintf(checkTemplate, "us-east-1", made["us-east-1"],
-		"echo environment: $(cat /etc/environment-name); echo message: $(cat /etc/motd)", withoutENA)))
-	motd, err := os.ReadFile(filepath.Join(v.dir, "files/motd"))
+	return made["us-east-1"]
+}
+
+// killedInEC2 kills the daemon while an instance of the golden image is at work, after it has shown what the image's build
+// changed. The next daemon removes all of it.
+func (k *kiln) killedInEC2(e *ec2, golden string) {
+	k.t.Helper()
+	motd, err := os.ReadFile(filepath.Join(root, goldenTemplate, "files/motd"))
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	out = k.build(template).succeed()
-	first, _, _ := strings.Cut(strings.TrimSpace(string(motd)), "\n")
-	for _, want := range []string{"environment: staging", "message: " + strings.Join(strings.Fields(first), " ")} {
-		if !strings.Contains(out, want) {
-			k.t.Errorf("an instance of the image does not say %q:\n%s", want, out)
-		}
+	before := len(e.objects())
+	p := k.build(k.write("check.pkr.hcl", []byte(fmt.Sprintf(checkTemplate, "us-east-1", golden, withoutENA))))
+	k.passes(p, "environment: staging", "message: "+strings.TrimSpace(string(motd)))
+	if n := len(e.objects()); n <= before {
+		k.t.Errorf("%d objects are in the account while the build runs, and %d were before", n, before)
+	}
+	k.kill()
+	if code := p.wait(); code != 1 {
+		k.t.Errorf("the client ended with %d", code)
+	}
+	k.start()
+	if left := e.objects(); len(left) != before {
+		k.t.Errorf("%d objects were in the account, and the next daemon left %+v", before, left)
 	}
 }
 
 // withoutENA is a type of instance that an image need not have a driver of Amazon's network card for: the demo guest has none.
 const withoutENA = "t2.small"
 
-// checkTemplate boots an image and runs a command in it: region, id, command, type of instance.
+// checkTemplate boots an image, shows what is in it, and never ends: region, id, type of instance.
 const checkTemplate = `source "amazon-ebs" "check" {
   region          = "%[1]s"
   source_ami      = "%[2]s"
-  instance_type   = "%[4]s"
+  instance_type   = "%[3]s"
   ssh_username    = "vagrant"
   ssh_timeout     = "20m"
   ami_name        = "check"
@@ -176,7 +188,7 @@ build {
   sources = ["source.amazon-ebs.check"]
 
   provisioner "shell" {
-    inline = ["%[3]s"]
+    inline = ["echo environment: $(cat /etc/environment-name)", "echo message: $(cat /etc/motd)", "sleep infinity"]
   }
 }
 `

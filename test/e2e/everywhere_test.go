@@ -65,14 +65,16 @@ func TestEverywhere(t *testing.T) {
 	c := k.newCollection(s, box)
 	k.part("the same disk in EC2", func() { c.compareImage(e, image) })
 	k.part("the same disk in all of them", c.compare)
+	golden := ""                              // the image in us-east-1
 	t.Run("their users", func(t *testing.T) { // side by side, each on a host of its own
 		c.user(t, "Vagrant boots the box under VirtualBox", (*collection).vagrantBoots)
 		c.user(t, "Packer starts from the appliance", func(c *collection) { c.packerStarts("virtualbox-ovf", "6.1", nil) })
 		c.user(t, "Packer starts from the VMX", func(c *collection) {
 			c.packerStarts("vmware-vmx", "7.0", []string{absolute(t, filepath.Join(root, "test/sim/vmware/host.sh"))})
 		})
-		c.user(t, "the articles' template makes a golden image", func(c *collection) { c.golden(image.Name) })
+		c.user(t, "the articles' template makes a golden image", func(c *collection) { golden = c.golden(image.Name) })
 	})
+	k.part("killed in EC2", func() { k.killedInEC2(e, golden) })
 	if n := e.onlyImages(); n != 1+1+3 { // made of a disk, everywhere, golden
 		t.Errorf("%d images are in the account: %+v", n, e.objects())
 	}
