@@ -65,8 +65,9 @@ func TestEverywhere(t *testing.T) {
 	c := k.newCollection(s, box)
 	k.part("the same disk in EC2", func() { c.compareImage(e, image) })
 	k.part("the same disk in all of them", c.compare)
-	golden := ""                              // the image in us-east-1
-	t.Run("their users", func(t *testing.T) { // side by side, each on a host of its own
+	golden := "" // the image in us-east-1
+	// Side by side, each on a host of its own.
+	t.Run("their users", func(t *testing.T) {
 		c.user(t, "Vagrant boots the box under VirtualBox", (*collection).vagrantBoots)
 		c.user(t, "Packer starts from the appliance", func(c *collection) { c.packerStarts("virtualbox-ovf", "6.1", nil) })
 		c.user(t, "Packer starts from the VMX", func(c *collection) {
