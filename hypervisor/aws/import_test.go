@@ -53,8 +53,11 @@ func newWorld(t *testing.T) *world {
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		n := w.count(r)
 		w.cloud.ServeHTTP(rw, r)
-		if w.after != nil {
-			w.after(n)
+		w.mu.Lock()
+		after := w.after
+		w.mu.Unlock()
+		if after != nil {
+			after(n)
 		}
 	}))
 	w.url = server.URL
@@ -471,8 +474,12 @@ func (w *world) inChild(r hypervisor.ImportRequest, n int, heard bool) int {
 			}
 		}
 	}
+	err = cmd.Start() // while no call is counted: kill needs the process
 	w.mu.Unlock()
-	err = cmd.Run()
+	if err != nil {
+		w.Fatal(err)
+	}
+	err = cmd.Wait()
 	var exit *exec.ExitError
 	killed := errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled()
 	if n == 0 && err != nil || err != nil && !killed {

@@ -82,7 +82,10 @@ func (g *guests) Wait(ctx context.Context, id string) error {
 }
 
 // newRig makes a cloud; hidden is how often what was made is not found at first.
-func newRig(t *testing.T, hidden int) *rig {
+func newRig(t *testing.T, hidden int) *rig { return newRigOf(t, cloud.Config{Hidden: hidden}) }
+
+// newRigOf makes a cloud with guests that are none.
+func newRigOf(t *testing.T, c cloud.Config) *rig {
 	t.Helper()
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "disk.raw")
@@ -90,19 +93,20 @@ func newRig(t *testing.T, hidden int) *rig {
 		t.Fatal(err)
 	}
 	g := &guests{ended: map[string]chan struct{}{}, seen: map[string]cloud.Guest{}}
-	c := cloud.New(cloud.Config{Dir: dir, Guests: g, Pace: time.Millisecond, Hidden: hidden})
+	c.Dir, c.Guests, c.Pace = dir, g, time.Millisecond
+	aws := cloud.New(c)
 	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
+		if err := aws.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	image, err := c.AddImage(t.Context(), region, "base", disk)
+	image, err := aws.AddImage(t.Context(), region, "base", disk)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewServer(c)
+	s := httptest.NewServer(aws)
 	t.Cleanup(s.Close)
-	return &rig{t, c, g, image, account.Access{
+	return &rig{t, aws, g, image, account.Access{
 		Region: region, Endpoint: s.URL, SkipMetadata: true, MaxPause: time.Millisecond,
 		Polling: account.Polling{Delay: time.Millisecond, Grace: time.Second},
 		Keys:    account.NewKeys(canary+"-id", canary+"-secret", canary+"-token", ""),

@@ -18,8 +18,11 @@ func Backoff(attempt int) time.Duration {
 	return min(500*time.Millisecond<<min(attempt, 10), 10*time.Second)
 }
 
-// Pause waits for d, or until ctx ends, whose cause it then returns.
+// Pause waits for d, or until ctx ends, whose cause it then returns. When ctx has ended before, that comes first, however short d is.
 func Pause(ctx context.Context, d time.Duration) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

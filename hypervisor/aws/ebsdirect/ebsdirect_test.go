@@ -54,7 +54,7 @@ func newWorld(t *testing.T) world {
 		}
 	})
 	a, err := account.Open(t.Context(), account.Access{Region: "us-east-1", Endpoint: s.URL, Keys: account.NewKeys("test", "test", "", ""), SkipMetadata: true,
-		Tries: 1, Polling: account.Polling{Delay: time.Millisecond, Grace: 200 * time.Millisecond}})
+		Tries: 1, Polling: account.Polling{Delay: time.Millisecond, Grace: 2 * time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}
