@@ -41,12 +41,16 @@ go vet ./... || failed=1
 
 # Packages that boot machines run alone, so that they do not starve each other.
 everywhere='^TestEverywhere$'
-guests='/(hypervisor/(libvirt|virtualbox|vmware)|test/(e2e|sim/[a-z]+|ec2sim/[a-z]+))$'
+guests='/(hypervisor/(aws|libvirt|virtualbox|vmware)|test/(e2e|sim/[a-z]+|ec2sim/[a-z]+))$'
 stage "quick tests, with the race detector"
 # go test starts packages in the order given: those that take longest first, so that none runs on alone at the end.
 longest="./cmd/boxkiln ./web ./boxregistry/vagrantapi ./boxregistry/upload ./daemon/checkpoint ./boxregistry/boxfile"
 # shellcheck disable=SC2086
 go list $longest ./... | grep -Ev "$guests" | awk '!seen[$0]++' | xargs go test -race -vet=off -timeout 60m || failed=1 # vetted above
+
+# This package boots nothing, but kills some two hundred processes, each of which costs a second under the race detector: all of
+# them are killed below, without it.
+go test -race -vet=off -short ./hypervisor/aws || failed=1
 
 # Emulated machines are waited for and wait themselves: two lanes of tests keep the processors at work. The second one, which
 # has a process group of its own so that it ends with this script, tells what it did when both are through.
