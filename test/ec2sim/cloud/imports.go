@@ -201,17 +201,22 @@ func unpackDisk(ctx context.Context, format, from, to string) error {
 	return nil
 }
 
+// clientError is why ImportImage does not take a disk, in Amazon's words.
+type clientError string
+
+func (e clientError) Error() string { return "ClientError: " + string(e) }
+
 // inspect looks for an operating system as ImportImage does: a Linux partition with a system and its kernel.
 func inspect(ctx context.Context, disk string) error {
 	fs, err := openLinux(ctx, disk)
 	if err != nil {
-		return errors.New("ClientError: No valid partitions. Not a valid volume.")
+		return clientError("No valid partitions. Not a valid volume.")
 	}
 	if has, err := fs.has("/etc/os-release", "/usr/lib/os-release"); err != nil || !has {
-		return errors.Join(errors.New("ClientError: Unknown OS / Missing OS files."), err)
+		return errors.Join(clientError("Unknown OS / Missing OS files."), err)
 	}
 	if names, err := fs.list("/lib/modules", "/usr/lib/modules"); err != nil || len(names) == 0 {
-		return errors.Join(errors.New("ClientError: Unable to determine kernel version."), err)
+		return errors.Join(clientError("Unable to determine kernel version."), err)
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (m *machine) addController(name, bus string) error {
 			context: "AddStorageController(Bstr(pszCtl).raw(), StorageBus_" + strings.ToUpper(bus) + ", ctl.asOutParam())", file: storageFile + ":1089"}
 	}
 	if slices.ContainsFunc(m.Storage, func(ctl *controller) bool { return ctl.Bus == bus }) && (bus == "ide" || bus == "floppy") {
-		return &comError{code: invalidArg, component: "SessionMachine", text: fmt.Sprintf("Too many storage controllers of this type")}
+		return &comError{code: invalidArg, component: "SessionMachine", text: "Too many storage controllers of this type"}
 	}
 	m.Storage = append(m.Storage, &controller{Name: name, Bus: bus, Type: k.chip, Ports: k.ports, Bootable: bus != "usb"})
 	return nil
