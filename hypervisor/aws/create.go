@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -48,7 +49,7 @@ func (d *Driver) Create(ctx context.Context, spec hypervisor.Spec) (hypervisor.M
 	}
 	if !found {
 		if err := m.resolve(ctx, spec, set); err != nil {
-			return nil, nothingMade{err} // nothing was made
+			return nil, nothingMade{err}
 		}
 	}
 	return m, m.furnish(ctx, spec.AuthorizedKey)
@@ -179,13 +180,11 @@ func refused(err error) bool {
 
 // tags are those of something that lives as long as the build.
 func (m *Machine) tags(k types.ResourceType, own map[string]string) types.TagSpecification {
-	all := map[string]string{tagMachine: m.record.Name}
+	all := map[string]string{}
 	if len(m.record.Dir) <= maxTag {
 		all[tagDir] = m.record.Dir
 	}
-	for key, value := range own {
-		all[key] = value
-	}
+	maps.Copy(all, own)
 	all[tagMachine] = m.record.Name
 	return account.Specification(k, account.Tags(m.record.Tag, m.record.Name, all))
 }
@@ -207,7 +206,8 @@ func (m *Machine) makeKey(ctx context.Context, authorized string) error {
 		_, err := m.region.EC2.ImportKeyPair(ctx, &ec2.ImportKeyPairInput{KeyName: &m.record.Key, PublicKeyMaterial: []byte(authorized),
 			TagSpecifications: []types.TagSpecification{m.tags(types.ResourceTypeKeyPair, nil)}})
 		if account.Code(err) == "InvalidKeyPair.Duplicate" {
-			return m.ours(ctx, kindKey, m.record.Key, err)
+			_, err = m.ours(ctx, kindKey, m.record.Key, err)
+			return err
 		}
 		if err != nil {
 			return err
@@ -224,18 +224,18 @@ func (m *Machine) untilSeen(ctx context.Context, k kind) error {
 	})
 }
 
-// ours tells whether what has a name already is this very machine's: then a call was sent twice. taken is returned otherwise.
-func (m *Machine) ours(ctx context.Context, k kind, name string, taken error) error {
+// ours finds what has a name already, if it is this very machine's: then a call was sent twice. taken is returned otherwise.
+func (m *Machine) ours(ctx context.Context, k kind, name string, taken error) (id string, err error) {
 	found, err := m.findKind(ctx, k)
 	if err != nil {
-		return err
+		return "", err
 	}
 	for _, t := range found.of(k) {
 		if t.name == name {
-			return nil
+			return t.id, nil
 		}
 	}
-	return fmt.Errorf("%w: %w", hypervisor.ErrForeign, taken)
+	return "", fmt.Errorf("%w: %w", hypervisor.ErrForeign, taken)
 }
 
 // makeGroup makes a security group through which the guest's port can be reached from here, and nothing else, unless the template
@@ -249,21 +249,16 @@ func (m *Machine) makeGroup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in := &ec2.CreateSecurityGroupInput{GroupName: &m.record.Name, Description: some("Temporary group of a build of Boxkiln"), VpcId: some(set.Network.VPCID),
+	in := &ec2.CreateSecurityGroupInput{GroupName: &m.record.Name, Description: account.Optional("Temporary group of a build of Boxkiln"), VpcId: account.Optional(set.Network.VPCID),
 		TagSpecifications: []types.TagSpecification{m.tags(types.ResourceTypeSecurityGroup, nil)}}
 	return m.ask(ctx, kindGroup, func(ctx context.Context) error {
 		out, err := m.region.EC2.CreateSecurityGroup(ctx, in)
 		id := ""
 		switch {
 		case account.Code(err) == "InvalidGroup.Duplicate":
-			if err := m.ours(ctx, kindGroup, m.record.Name, err); err != nil {
+			if id, err = m.ours(ctx, kindGroup, m.record.Name, err); err != nil {
 				return err
 			}
-			found, err := m.findKind(ctx, kindGroup)
-			if err != nil {
-				return err
-			}
-			id = found.of(kindGroup)[0].id
 		case err != nil:
 			return err
 		default:
@@ -283,7 +278,7 @@ func (m *Machine) open(ctx context.Context, group string, sources []string) erro
 	if len(sources) == 0 || port == 0 {
 		return nil
 	}
-	rule := types.IpPermission{IpProtocol: some("tcp"), FromPort: &port, ToPort: &port}
+	rule := types.IpPermission{IpProtocol: account.Optional("tcp"), FromPort: &port, ToPort: &port}
 	for _, cidr := range sources {
 		if strings.Contains(cidr, ":") {
 			rule.Ipv6Ranges = append(rule.Ipv6Ranges, types.Ipv6Range{CidrIpv6: &cidr})

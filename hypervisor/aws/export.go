@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
+	"github.com/boxkiln/boxkiln/hypervisor/aws/account"
 	"github.com/boxkiln/boxkiln/hypervisor/aws/ami"
 )
 
@@ -55,8 +56,8 @@ func (m *Machine) modify(ctx context.Context, stopped bool) error {
 		arg    string
 		in     ec2.ModifyInstanceAttributeInput
 	}{
-		{h.ENASupport, "ena_support", ec2.ModifyInstanceAttributeInput{EnaSupport: &types.AttributeBooleanValue{Value: some(true)}}},
-		{h.SRIOVSupport, "sriov_support", ec2.ModifyInstanceAttributeInput{SriovNetSupport: &types.AttributeValue{Value: some("simple")}}},
+		{h.ENASupport, "ena_support", ec2.ModifyInstanceAttributeInput{EnaSupport: &types.AttributeBooleanValue{Value: account.Optional(true)}}},
+		{h.SRIOVSupport, "sriov_support", ec2.ModifyInstanceAttributeInput{SriovNetSupport: &types.AttributeValue{Value: account.Optional("simple")}}},
 	} {
 		if !one.wanted {
 			continue

@@ -123,56 +123,37 @@ func findKind(ctx context.Context, r *account.Region, owner hypervisor.Tag, mach
 
 func findInstances(ctx context.Context, r *account.Region, filters []types.Filter) (all things, err error) {
 	in := &ec2.DescribeInstancesInput{Filters: filters}
-	for {
-		out, err := r.EC2.DescribeInstances(ctx, in)
-		if err != nil {
-			return nil, err
-		}
+	err = account.Pages(ctx, r.EC2.DescribeInstances, in, &in.NextToken, func(out *ec2.DescribeInstancesOutput) *string {
 		for _, res := range out.Reservations {
 			for _, i := range res.Instances {
-				t := thing{kind: kindInstance, id: aws.ToString(i.InstanceId), tags: i.Tags}
-				if i.State != nil {
-					t.state = string(i.State.Name)
-				}
-				all = append(all, t)
+				all = append(all, thing{kind: kindInstance, id: aws.ToString(i.InstanceId), tags: i.Tags, state: string(state(i))})
 			}
 		}
-		if in.NextToken = out.NextToken; in.NextToken == nil {
-			return all, nil
-		}
-	}
+		return out.NextToken
+	})
+	return all, err
 }
 
 func findVolumes(ctx context.Context, r *account.Region, filters []types.Filter) (all things, err error) {
 	in := &ec2.DescribeVolumesInput{Filters: filters}
-	for {
-		out, err := r.EC2.DescribeVolumes(ctx, in)
-		if err != nil {
-			return nil, err
-		}
+	err = account.Pages(ctx, r.EC2.DescribeVolumes, in, &in.NextToken, func(out *ec2.DescribeVolumesOutput) *string {
 		for _, v := range out.Volumes {
 			all = append(all, thing{kind: kindVolume, id: aws.ToString(v.VolumeId), tags: v.Tags, state: string(v.State)})
 		}
-		if in.NextToken = out.NextToken; in.NextToken == nil {
-			return all, nil
-		}
-	}
+		return out.NextToken
+	})
+	return all, err
 }
 
 func findGroups(ctx context.Context, r *account.Region, filters []types.Filter) (all things, err error) {
 	in := &ec2.DescribeSecurityGroupsInput{Filters: filters}
-	for {
-		out, err := r.EC2.DescribeSecurityGroups(ctx, in)
-		if err != nil {
-			return nil, err
-		}
+	err = account.Pages(ctx, r.EC2.DescribeSecurityGroups, in, &in.NextToken, func(out *ec2.DescribeSecurityGroupsOutput) *string {
 		for _, g := range out.SecurityGroups {
 			all = append(all, thing{kind: kindGroup, id: aws.ToString(g.GroupId), name: aws.ToString(g.GroupName), tags: g.Tags})
 		}
-		if in.NextToken = out.NextToken; in.NextToken == nil {
-			return all, nil
-		}
-	}
+		return out.NextToken
+	})
+	return all, err
 }
 
 func findKeys(ctx context.Context, r *account.Region, filters []types.Filter) (all things, err error) {

@@ -73,11 +73,11 @@ func (d *Driver) openImport(ctx context.Context, r hypervisor.ImportRequest) (*i
 	if err != nil {
 		return nil, err
 	}
-	access := accessOf(args.AccessArgs, args.ClientArgs)
-	if access.IsZero() {
-		access = d.access
+	uri, err := formatPlace(accessOf(args.AccessArgs, args.ClientArgs), nil)
+	if err != nil {
+		return nil, err
 	}
-	a, err := account.Open(ctx, access)
+	a, err := d.account(ctx, uri)
 	if err != nil {
 		return nil, err
 	}

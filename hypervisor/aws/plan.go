@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strconv"
 
 	"github.com/boxkiln/boxkiln/hypervisor"
@@ -242,9 +242,7 @@ func (Planner) TouchesHost(options json.RawMessage) string {
 // pairs are tags of both forms that templates have, or filters.
 func pairs[T any](m map[string]string, blocks []T, pair func(T) (key, value string)) map[string]string {
 	all := map[string]string{}
-	for key, value := range m {
-		all[key] = value
-	}
+	maps.Copy(all, m)
 	for _, b := range blocks {
 		key, value := pair(b)
 		all[key] = value
@@ -265,12 +263,3 @@ func volumeTag(t VolumeTag) (key, value string) {
 func (f *ImageFilter) all() map[string]string { return pairs(f.Filters, f.Filter, nameValue) }
 
 func (f *Filter) all() map[string]string { return pairs(f.Filters, f.Filter, nameValue) }
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
-}

@@ -79,7 +79,7 @@ func (m *Machine) runSomewhere(ctx context.Context) (id string, err error) {
 // run asks for one instance. Asked again it answers with the same.
 func (m *Machine) run(ctx context.Context, typ, subnet string) (id string, err error) {
 	in := m.request(typ, subnet)
-	in.ClientToken = some(account.Token(m.record.Tag, fmt.Sprintf("%s %s %s %d", m.record.Name, typ, subnet, m.record.Runs)))
+	in.ClientToken = account.Optional(account.Token(m.record.Tag, fmt.Sprintf("%s %s %s %d", m.record.Name, typ, subnet, m.record.Runs)))
 	var out *ec2.RunInstancesOutput
 	err = m.region.Poll.Settle(ctx, m.tooNew, func(ctx context.Context) error {
 		out, err = m.region.EC2.RunInstances(ctx, in)
@@ -111,9 +111,9 @@ func (m *Machine) request(typ, subnet string) *ec2.RunInstancesInput {
 	one := int32(1)
 	in := &ec2.RunInstancesInput{
 		ImageId: &m.record.Source.ID, InstanceType: types.InstanceType(typ), MinCount: &one, MaxCount: &one,
-		KeyName: some(m.record.Key), UserData: some(m.record.UserData), BlockDeviceMappings: mappings(set.Disks.Launch),
+		KeyName: account.Optional(m.record.Key), UserData: account.Optional(m.record.UserData), BlockDeviceMappings: mappings(set.Disks.Launch),
 		InstanceInitiatedShutdownBehavior: types.ShutdownBehavior(cmp.Or(set.Instance.ShutdownBehavior, "stop")),
-		EbsOptimized:                      some(set.Performance.EBSOptimized),
+		EbsOptimized:                      account.Optional(set.Performance.EBSOptimized),
 		TagSpecifications: []types.TagSpecification{m.tags(types.ResourceTypeInstance, set.runTags()),
 			m.tags(types.ResourceTypeVolume, set.VolumeTags.Tags)},
 	}
@@ -122,7 +122,7 @@ func (m *Machine) request(typ, subnet string) *ec2.RunInstancesInput {
 	}
 	if d := set.Instance.Metadata; d != nil {
 		in.MetadataOptions = &types.InstanceMetadataOptionsRequest{HttpEndpoint: types.InstanceMetadataEndpointState(d.Endpoint), HttpTokens: types.HttpTokensState(d.Tokens),
-			HttpPutResponseHopLimit: some(d.HopLimit), InstanceMetadataTags: types.InstanceMetadataTagsState(d.InstanceTags)}
+			HttpPutResponseHopLimit: account.Optional(d.HopLimit), InstanceMetadataTags: types.InstanceMetadataTagsState(d.InstanceTags)}
 	}
 	m.connectTo(in, subnet)
 	placeIt(in, set)
@@ -137,19 +137,19 @@ func (m *Machine) request(typ, subnet string) *ec2.RunInstancesInput {
 // connectTo puts the instance into a subnet and its groups. An address can only be asked for with a network interface.
 func (m *Machine) connectTo(in *ec2.RunInstancesInput, subnet string) {
 	if !m.record.Settings.Instance.AssociatePublicIP {
-		in.SubnetId, in.SecurityGroupIds = some(subnet), m.record.Groups
+		in.SubnetId, in.SecurityGroupIds = account.Optional(subnet), m.record.Groups
 		return
 	}
 	first := int32(0)
-	in.NetworkInterfaces = []types.InstanceNetworkInterfaceSpecification{{DeviceIndex: &first, SubnetId: some(subnet), Groups: m.record.Groups,
-		AssociatePublicIpAddress: some(true), DeleteOnTermination: some(true)}}
+	in.NetworkInterfaces = []types.InstanceNetworkInterfaceSpecification{{DeviceIndex: &first, SubnetId: account.Optional(subnet), Groups: m.record.Groups,
+		AssociatePublicIpAddress: account.Optional(true), DeleteOnTermination: account.Optional(true)}}
 }
 
 func spotOptions(s SpotArgs) *types.SpotMarketOptions {
 	o := &types.SpotMarketOptions{SpotInstanceType: types.SpotInstanceTypeOneTime, InstanceInterruptionBehavior: types.InstanceInterruptionBehaviorTerminate,
-		BlockDurationMinutes: some(int32(s.BlockMinutes))}
+		BlockDurationMinutes: account.Optional(int32(s.BlockMinutes))}
 	if s.Price != "auto" && s.Price != "0" {
-		o.MaxPrice = some(s.Price)
+		o.MaxPrice = account.Optional(s.Price)
 	}
 	return o
 }
@@ -157,25 +157,25 @@ func spotOptions(s SpotArgs) *types.SpotMarketOptions {
 // placeIt says where the instance runs, and on what terms.
 func placeIt(in *ec2.RunInstancesInput, set settings) {
 	p := set.Performance
-	placement := types.Placement{AvailabilityZone: some(set.Instance.AvailabilityZone), Tenancy: types.Tenancy(p.Tenancy)}
+	placement := types.Placement{AvailabilityZone: account.Optional(set.Instance.AvailabilityZone), Tenancy: types.Tenancy(p.Tenancy)}
 	if own := p.Placement; own != nil {
-		placement.HostId, placement.HostResourceGroupArn = some(own.HostID), some(own.HostResourceGroupARN)
+		placement.HostId, placement.HostResourceGroupArn = account.Optional(own.HostID), account.Optional(own.HostResourceGroupARN)
 		placement.Tenancy = types.Tenancy(cmp.Or(own.Tenancy, p.Tenancy))
 	}
 	if placement != (types.Placement{}) {
 		in.Placement = &placement
 	}
 	if p.UnlimitedCredits || p.T2Unlimited {
-		in.CreditSpecification = &types.CreditSpecificationRequest{CpuCredits: some("unlimited")}
+		in.CreditSpecification = &types.CreditSpecificationRequest{CpuCredits: account.Optional("unlimited")}
 	}
 	if p.NitroEnclave {
-		in.EnclaveOptions = &types.EnclaveOptionsRequest{Enabled: some(true)}
+		in.EnclaveOptions = &types.EnclaveOptionsRequest{Enabled: account.Optional(true)}
 	}
 	if p.ReservationPref != "" || p.ReservationID != "" || p.ReservationGroupARN != "" {
 		in.CapacityReservationSpecification = &types.CapacityReservationSpecification{CapacityReservationPreference: types.CapacityReservationPreference(p.ReservationPref)}
 		if p.ReservationID != "" || p.ReservationGroupARN != "" {
 			in.CapacityReservationSpecification.CapacityReservationTarget = &types.CapacityReservationTarget{
-				CapacityReservationId: some(p.ReservationID), CapacityReservationResourceGroupArn: some(p.ReservationGroupARN)}
+				CapacityReservationId: account.Optional(p.ReservationID), CapacityReservationResourceGroupArn: account.Optional(p.ReservationGroupARN)}
 		}
 	}
 	for _, l := range p.LicenseSpecification {

@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/boxkiln/boxkiln/hypervisor/aws/account"
+	"github.com/boxkiln/boxkiln/hypervisor/aws/ami"
 	"github.com/boxkiln/boxkiln/internal/interpolate"
 )
 
@@ -24,14 +26,14 @@ func findSource(ctx context.Context, r *account.Region, set settings) (source, e
 		in.ImageIds = []string{asked}
 	} else {
 		f := set.Source.Filter
-		in.Owners, in.IncludeDeprecated = f.Owners, some(f.IncludeDeprecated)
+		in.Owners, in.IncludeDeprecated = f.Owners, account.Optional(f.IncludeDeprecated)
 		in.Filters = filtersOf(f.all())
 		if kind := set.Image.VirtualizationType; kind != "" && f.all()["virtualization-type"] == "" {
 			in.Filters = append(in.Filters, account.Filter("virtualization-type", kind))
 		}
 		asked = fmt.Sprintf("source_ami_filter %v of owners %v", f.all(), f.Owners)
 	}
-	images, err := describeImages(ctx, r, in)
+	images, err := ami.List(ctx, r, in)
 	switch {
 	case account.IsNotFound(err):
 		return source{}, fmt.Errorf("source_ami = %q is not in %s, or not shared with this account: %w", asked, r.Name, err)
@@ -46,19 +48,6 @@ func findSource(ctx context.Context, r *account.Region, set settings) (source, e
 		return strings.Compare(aws.ToString(a.CreationDate), aws.ToString(b.CreationDate)) // RFC 3339 in UTC
 	})
 	return sourceOf(newest)
-}
-
-func describeImages(ctx context.Context, r *account.Region, in *ec2.DescribeImagesInput) (all []types.Image, err error) {
-	for {
-		out, err := r.EC2.DescribeImages(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, out.Images...)
-		if in.NextToken = out.NextToken; in.NextToken == nil {
-			return all, nil
-		}
-	}
 }
 
 func sourceOf(im types.Image) (source, error) {
@@ -80,7 +69,7 @@ func sourceOf(im types.Image) (source, error) {
 
 func filtersOf(m map[string]string) []types.Filter {
 	var list []types.Filter
-	for _, name := range sortedKeys(m) {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
 		list = append(list, account.Filter(name, m[name]))
 	}
 	return list
@@ -101,7 +90,7 @@ func (s settings) rendered(from source, region string) (settings, error) {
 	}
 	tags := func(m map[string]string) map[string]string {
 		out := make(map[string]string, len(m))
-		for _, key := range sortedKeys(m) {
+		for _, key := range slices.Sorted(maps.Keys(m)) {
 			out[key] = text(m[key])
 		}
 		return out

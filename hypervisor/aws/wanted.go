@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/boxkiln/boxkiln/hypervisor/aws/account"
 	"github.com/boxkiln/boxkiln/hypervisor/aws/ami"
 )
 
@@ -63,18 +64,9 @@ func mappings(disks []BlockDevice) []types.BlockDeviceMapping {
 			m.VirtualName = &d.VirtualName
 		default:
 			m.Ebs = &types.EbsBlockDevice{DeleteOnTermination: &d.DeleteOnTermination, VolumeType: types.VolumeType(d.VolumeType), Encrypted: d.Encrypted,
-				VolumeSize: some(d.VolumeSize), Iops: some(d.IOPS), Throughput: some(d.Throughput), KmsKeyId: some(d.KMSKeyID), SnapshotId: some(d.SnapshotID)}
+				VolumeSize: account.Optional(d.VolumeSize), Iops: account.Optional(d.IOPS), Throughput: account.Optional(d.Throughput), KmsKeyId: account.Optional(d.KMSKeyID), SnapshotId: account.Optional(d.SnapshotID)}
 		}
 		list = append(list, m)
 	}
 	return list
-}
-
-// some is nil for what is not given.
-func some[T comparable](v T) *T {
-	var none T
-	if v == none {
-		return nil
-	}
-	return &v
 }

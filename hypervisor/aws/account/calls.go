@@ -20,8 +20,31 @@ type Region struct {
 	SSM  SSM
 }
 
+// Optional is a parameter of a call, nil to leave it out when nothing is given.
+func Optional[T comparable](v T) *T {
+	var none T
+	if v == none {
+		return nil
+	}
+	return &v
+}
+
 // Call is one action of a service. Its errors went through [Explain].
 type Call[In, Out any] func(ctx context.Context, in *In) (*Out, error)
+
+// Pages makes a call for page after page of its answer. token is where in has the token of a page, and each takes a page and returns
+// the token of the next.
+func Pages[In, Out any](ctx context.Context, call Call[In, Out], in *In, token **string, each func(*Out) (next *string)) error {
+	for {
+		out, err := call(ctx, in)
+		if err != nil {
+			return err
+		}
+		if *token = each(out); aws.ToString(*token) == "" {
+			return nil
+		}
+	}
+}
 
 // EC2 is what is asked of EC2: an action is called here or nowhere.
 type EC2 struct {
@@ -30,14 +53,12 @@ type EC2 struct {
 	CopyImage                            Call[ec2.CopyImageInput, ec2.CopyImageOutput]
 	CreateImage                          Call[ec2.CreateImageInput, ec2.CreateImageOutput]
 	CreateSecurityGroup                  Call[ec2.CreateSecurityGroupInput, ec2.CreateSecurityGroupOutput]
-	CreateSnapshot                       Call[ec2.CreateSnapshotInput, ec2.CreateSnapshotOutput] // by tests alone
 	CreateTags                           Call[ec2.CreateTagsInput, ec2.CreateTagsOutput]
 	DeleteKeyPair                        Call[ec2.DeleteKeyPairInput, ec2.DeleteKeyPairOutput]
 	DeleteSecurityGroup                  Call[ec2.DeleteSecurityGroupInput, ec2.DeleteSecurityGroupOutput]
 	DeleteSnapshot                       Call[ec2.DeleteSnapshotInput, ec2.DeleteSnapshotOutput]
 	DeleteVolume                         Call[ec2.DeleteVolumeInput, ec2.DeleteVolumeOutput]
 	DeregisterImage                      Call[ec2.DeregisterImageInput, ec2.DeregisterImageOutput]
-	DescribeImageAttribute               Call[ec2.DescribeImageAttributeInput, ec2.DescribeImageAttributeOutput] // by tests alone
 	DescribeImages                       Call[ec2.DescribeImagesInput, ec2.DescribeImagesOutput]
 	DescribeImportImageTasks             Call[ec2.DescribeImportImageTasksInput, ec2.DescribeImportImageTasksOutput]
 	DescribeImportSnapshotTasks          Call[ec2.DescribeImportSnapshotTasksInput, ec2.DescribeImportSnapshotTasksOutput]
@@ -96,14 +117,12 @@ func ec2Calls(c *ec2.Client) EC2 {
 		CopyImage:                            explained("ec2:CopyImage", c.CopyImage),
 		CreateImage:                          explained("ec2:CreateImage", c.CreateImage),
 		CreateSecurityGroup:                  explained("ec2:CreateSecurityGroup", c.CreateSecurityGroup),
-		CreateSnapshot:                       explained("ec2:CreateSnapshot", c.CreateSnapshot),
 		CreateTags:                           explained("ec2:CreateTags", c.CreateTags),
 		DeleteKeyPair:                        explained("ec2:DeleteKeyPair", c.DeleteKeyPair),
 		DeleteSecurityGroup:                  explained("ec2:DeleteSecurityGroup", c.DeleteSecurityGroup),
 		DeleteSnapshot:                       explained("ec2:DeleteSnapshot", c.DeleteSnapshot),
 		DeleteVolume:                         explained("ec2:DeleteVolume", c.DeleteVolume),
 		DeregisterImage:                      explained("ec2:DeregisterImage", c.DeregisterImage),
-		DescribeImageAttribute:               explained("ec2:DescribeImageAttribute", c.DescribeImageAttribute),
 		DescribeImages:                       explained("ec2:DescribeImages", c.DescribeImages),
 		DescribeImportImageTasks:             explained("ec2:DescribeImportImageTasks", c.DescribeImportImageTasks),
 		DescribeImportSnapshotTasks:          explained("ec2:DescribeImportSnapshotTasks", c.DescribeImportSnapshotTasks),

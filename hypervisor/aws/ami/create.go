@@ -19,7 +19,7 @@ func (m *Maker) create(ctx context.Context, in Instance, d draft) (Image, error)
 	r := m.In(m.Home)
 	m.tell(r.Name, NoPercent, "Creating AMI %s from instance %s", d.name, in.ID)
 	input := &ec2.CreateImageInput{
-		InstanceId: &in.ID, Name: &d.name, Description: optional(d.description), BlockDeviceMappings: d.devices, NoReboot: &in.Stopped,
+		InstanceId: &in.ID, Name: &d.name, Description: account.Optional(d.description), BlockDeviceMappings: d.devices, NoReboot: &in.Stopped,
 		TagSpecifications: []types.TagSpecification{
 			account.Specification(types.ResourceTypeImage, d.tags), account.Specification(types.ResourceTypeSnapshot, d.snapTags),
 		},
@@ -80,8 +80,8 @@ func (m *Maker) register(ctx context.Context, h Hardware, d draft) (Image, error
 // input is the call that registers an image of such hardware.
 func (h Hardware) input(d draft) *ec2.RegisterImageInput {
 	in := &ec2.RegisterImageInput{
-		Name: &d.name, Description: optional(d.description), BlockDeviceMappings: d.devices, RootDeviceName: &h.RootDevice,
-		Architecture: h.Architecture, VirtualizationType: optional(h.Virtualization), BootMode: h.BootMode, UefiData: optional(h.UEFIData),
+		Name: &d.name, Description: account.Optional(d.description), BlockDeviceMappings: d.devices, RootDeviceName: &h.RootDevice,
+		Architecture: h.Architecture, VirtualizationType: account.Optional(h.Virtualization), BootMode: h.BootMode, UefiData: account.Optional(h.UEFIData),
 		TpmSupport: h.TPM, EnaSupport: &h.ENA, ImdsSupport: d.imds,
 		TagSpecifications: []types.TagSpecification{account.Specification(types.ResourceTypeImage, d.tags)},
 	}
@@ -115,14 +115,14 @@ func (m *Maker) copy(ctx context.Context, from Image, r *account.Region, w Wante
 	}
 	m.tell(r.Name, NoPercent, "Copying AMI %s of %s", from.ID, from.Region)
 	input := &ec2.CopyImageInput{
-		SourceRegion: &from.Region, SourceImageId: &from.ID, Name: &d.name, Description: optional(d.description), Encrypted: w.Encryption.Boot,
+		SourceRegion: &from.Region, SourceImageId: &from.ID, Name: &d.name, Description: account.Optional(d.description), Encrypted: w.Encryption.Boot,
 		ClientToken: aws.String(account.Token(m.Owner, fmt.Sprintf("copy %s to %s as %q", from.ID, r.Name, d.name))),
 		TagSpecifications: []types.TagSpecification{
 			account.Specification(types.ResourceTypeImage, d.tags), account.Specification(types.ResourceTypeSnapshot, d.snapTags),
 		},
 	}
 	if w.Encryption.on() {
-		input.KmsKeyId = optional(w.Encryption.key(r.Name, m.Home))
+		input.KmsKeyId = account.Optional(w.Encryption.key(r.Name, m.Home))
 	}
 	if w.CopyMinutes > 0 {
 		input.SnapshotCopyCompletionDurationMinutes = &w.CopyMinutes
@@ -182,14 +182,6 @@ func given(devices []types.BlockDeviceMapping) []string {
 		}
 	}
 	return ids
-}
-
-// optional is a parameter that is left out when it is empty.
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
 
 // indices counts a list.

@@ -66,7 +66,7 @@ func TestFromInstance(t *testing.T) {
 // users are those with whom an image is shared, in a fixed order.
 func (r *rig) users(im ami.Image) []string {
 	r.Helper()
-	out, err := r.maker.In(im.Region).EC2.DescribeImageAttribute(r.Context(), &ec2.DescribeImageAttributeInput{ImageId: &im.ID, Attribute: types.ImageAttributeNameLaunchPermission})
+	out, err := r.client(im.Region).DescribeImageAttribute(r.Context(), &ec2.DescribeImageAttributeInput{ImageId: &im.ID, Attribute: types.ImageAttributeNameLaunchPermission})
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func (m *Maker) makeRoom(ctx context.Context, r *account.Region, w Wanted) error
 		}
 		for _, im := range found {
 			id := aws.ToString(im.ImageId)
-			gone, err := deregister(ctx, r, id)
+			gone, err := r.Deregister(ctx, id)
 			if err != nil {
 				return false, fmt.Errorf("force_deregister: %w", err) // a protected image stays: it is not ours
 			}
@@ -57,7 +57,7 @@ func (m *Maker) makeRoom(ctx context.Context, r *account.Region, w Wanted) error
 			}
 			m.tell(r.Name, NoPercent, "Deregistered AMI %s, which was named %s", id, w.Name)
 			if w.Replace.Snapshots {
-				if err := deleteUnused(ctx, r, mapped(im)); err != nil {
+				if err := r.DeleteUnused(ctx, mapped(im)); err != nil {
 					return false, fmt.Errorf("force_delete_snapshot: %w", err)
 				}
 			}
@@ -73,7 +73,7 @@ func (m *Maker) Remove(ctx context.Context, im Image) error {
 	if _, err := remove(ctx, r, Object{Region: im.Region, Kind: KindImage, ID: im.ID, Owner: m.Owner}); err != nil {
 		return err
 	}
-	if err := deleteUnused(ctx, r, im.Snapshots); err != nil {
+	if err := r.DeleteUnused(ctx, im.Snapshots); err != nil {
 		return err
 	}
 	m.tell(r.Name, NoPercent, "Removed AMI %s and its snapshots", im.ID)
@@ -160,15 +160,15 @@ func removeAll(ctx context.Context, r *account.Region, list []Object) (n int, in
 // tells of it: a call that was on its way may have put it on since.
 func remove(ctx context.Context, r *account.Region, o Object) (gone bool, err error) {
 	if o.Kind == KindSnapshot {
-		return deleteSnapshot(ctx, r, o.ID)
+		return r.DeleteSnapshot(ctx, o.ID)
 	}
-	if gone, err = deregister(ctx, r, o.ID); !isProtected(err) {
+	if gone, err = r.Deregister(ctx, o.ID); !isProtected(err) {
 		return gone, err
 	}
 	if _, err := r.EC2.DisableImageDeregistrationProtection(ctx, &ec2.DisableImageDeregistrationProtectionInput{ImageId: &o.ID}); err != nil && !account.IsNotFound(err) {
 		return false, fmt.Errorf("take the protection off the image %s in %s: %w", o.ID, r.Name, err)
 	}
-	if gone, err = deregister(ctx, r, o.ID); isProtected(err) {
+	if gone, err = r.Deregister(ctx, o.ID); isProtected(err) {
 		return false, fmt.Errorf("%w; its protection was taken off and stays for a day: boxkiln aws orphans removes it then", err)
 	}
 	return gone, err
@@ -176,34 +176,3 @@ func remove(ctx context.Context, r *account.Region, o Object) (gone bool, err er
 
 // isProtected tells that an image cannot be deregistered because it is protected, or was less than a day ago.
 func isProtected(err error) bool { return account.Code(err) == "OperationNotPermitted" }
-
-// deregister deregisters an image and tells whether it was gone already.
-func deregister(ctx context.Context, r *account.Region, id string) (gone bool, err error) {
-	_, err = r.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: &id})
-	if err != nil && !account.IsNotFound(err) {
-		return false, fmt.Errorf("deregister the image %s in %s: %w", id, r.Name, err)
-	}
-	return err != nil, nil
-}
-
-// deleteSnapshot deletes a snapshot and tells whether it was gone already.
-func deleteSnapshot(ctx context.Context, r *account.Region, id string) (gone bool, err error) {
-	_, err = r.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &id})
-	if err != nil && !account.IsNotFound(err) {
-		return false, fmt.Errorf("delete the snapshot %s in %s: %w", id, r.Name, err)
-	}
-	return err != nil, nil
-}
-
-// deleteUnused deletes the snapshots of an image that was just deregistered, as soon as EC2 sees that nothing uses them.
-func deleteUnused(ctx context.Context, r *account.Region, ids []string) error {
-	for _, id := range ids {
-		if err := r.Poll.Settle(ctx, account.IsInUse, func(ctx context.Context) error {
-			_, err := deleteSnapshot(ctx, r, id)
-			return err
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
@@ -79,6 +80,11 @@ func (r *rig) connect() {
 	r.maker = &ami.Maker{In: acc.In, Home: home, Owner: hypervisor.Tag{Install: "i", Build: "b", Attempt: 1}, Tell: r.hear}
 }
 
+// client makes calls that only tests make.
+func (r *rig) client(region string) *ec2.Client {
+	return ec2.New(ec2.Options{Region: region, BaseEndpoint: &r.server.URL, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", "")})
+}
+
 // restart is what happens after a crash: what was on its way has arrived, and nobody heard of it.
 func (r *rig) restart() {
 	r.Helper()
@@ -130,7 +136,7 @@ func (r *rig) snapshot(tags []types.Tag) string {
 	if err != nil || len(out.Volumes) != 1 {
 		r.Fatalf("volumes %v: %v", out, err)
 	}
-	made, err := calls.EC2.CreateSnapshot(r.Context(), &ec2.CreateSnapshotInput{
+	made, err := r.client(home).CreateSnapshot(r.Context(), &ec2.CreateSnapshotInput{
 		VolumeId: out.Volumes[0].VolumeId, TagSpecifications: []types.TagSpecification{account.Specification(types.ResourceTypeSnapshot, tags)},
 	})
 	if err != nil {

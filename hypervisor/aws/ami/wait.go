@@ -111,34 +111,28 @@ func describe(ctx context.Context, r *account.Region, id string) (types.Image, e
 	return out.Images[0], nil
 }
 
-// listImages lists those of the account that pass all filters.
-func listImages(ctx context.Context, r *account.Region, filters ...types.Filter) (all []types.Image, err error) {
-	in := &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: filters}
-	for {
-		out, err := r.EC2.DescribeImages(ctx, in)
-		if err != nil {
-			return nil, err
-		}
+// List lists the images of which in asks.
+func List(ctx context.Context, r *account.Region, in *ec2.DescribeImagesInput) (all []types.Image, err error) {
+	err = account.Pages(ctx, r.EC2.DescribeImages, in, &in.NextToken, func(out *ec2.DescribeImagesOutput) *string {
 		all = append(all, out.Images...)
-		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
-			return all, nil
-		}
-	}
+		return out.NextToken
+	})
+	return all, err
+}
+
+// listImages lists those of the account that pass all filters.
+func listImages(ctx context.Context, r *account.Region, filters ...types.Filter) ([]types.Image, error) {
+	return List(ctx, r, &ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: filters})
 }
 
 // listSnapshots lists those of the account that pass all filters.
 func listSnapshots(ctx context.Context, r *account.Region, filters ...types.Filter) (all []types.Snapshot, err error) {
 	in := &ec2.DescribeSnapshotsInput{OwnerIds: []string{"self"}, Filters: filters}
-	for {
-		out, err := r.EC2.DescribeSnapshots(ctx, in)
-		if err != nil {
-			return nil, err
-		}
+	err = account.Pages(ctx, r.EC2.DescribeSnapshots, in, &in.NextToken, func(out *ec2.DescribeSnapshotsOutput) *string {
 		all = append(all, out.Snapshots...)
-		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
-			return all, nil
-		}
-	}
+		return out.NextToken
+	})
+	return all, err
 }
 
 // snapshotsOf looks at snapshots by their ids; without ids there are none.

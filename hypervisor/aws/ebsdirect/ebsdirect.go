@@ -150,10 +150,10 @@ func (w *writer) run(ctx context.Context) error {
 
 // start makes the snapshot, or finds that of the journal.
 func (w *writer) start(ctx context.Context) error {
-	if w.made.ID = w.journal.snapshot; w.made.ID != "" {
+	if w.made.ID = w.journal.head.Snapshot; w.made.ID != "" {
 		return nil
 	}
-	in := &ebs.StartSnapshotInput{VolumeSize: &w.made.GiB, ClientToken: &w.journal.token, Tags: ebsTags(w.Tags)}
+	in := &ebs.StartSnapshotInput{VolumeSize: &w.made.GiB, ClientToken: &w.journal.head.Token, Tags: ebsTags(w.Tags)}
 	if w.Description != "" {
 		in.Description = &w.Description
 	}
@@ -275,7 +275,7 @@ func Discard(ctx context.Context, r *account.Region, path string) error {
 		return err
 	}
 	defer j.close()
-	if err := remove(ctx, r, j.snapshot); err != nil {
+	if err := remove(ctx, r, j.head.Snapshot); err != nil {
 		return err
 	}
 	return j.remove()
@@ -285,9 +285,6 @@ func remove(ctx context.Context, r *account.Region, id string) error {
 	if id == "" {
 		return nil
 	}
-	_, err := r.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &id})
-	if account.IsNotFound(err) {
-		return nil
-	}
+	_, err := r.DeleteSnapshot(ctx, id)
 	return err
 }

@@ -18,8 +18,6 @@ type journal struct {
 	path string
 	file *os.File // nil for none
 	head journalHead
-	// What the head says, for a journal in memory too.
-	token, snapshot string
 	// resumed says that it was there.
 	resumed bool
 
@@ -46,7 +44,7 @@ const (
 func openJournal(path, region string, size int64) (*journal, error) {
 	head := journalHead{Format: journalFormat, Region: region, GiB: size, Token: rand.Text()}
 	if path == "" {
-		return &journal{token: head.Token, head: head}, nil
+		return &journal{head: head}, nil
 	}
 	j, err := readJournal(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -68,7 +66,7 @@ func newJournal(path string, head journalHead) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &journal{path: path, file: f, head: head, token: head.Token, bits: make([]byte, head.GiB*blocksOfGiB/8)}
+	j := &journal{path: path, file: f, head: head, bits: make([]byte, head.GiB*blocksOfGiB/8)}
 	if err := j.write(); err != nil {
 		f.Close()
 		return nil, err
@@ -90,7 +88,6 @@ func readJournal(path string) (*journal, error) {
 		f.Close()
 		return nil, err
 	}
-	j.token, j.snapshot = j.head.Token, j.head.Snapshot
 	return j, nil
 }
 
@@ -128,7 +125,7 @@ func (j *journal) write() error {
 
 // begun notes which snapshot is written.
 func (j *journal) begun(id string) error {
-	j.snapshot, j.head.Snapshot = id, id
+	j.head.Snapshot = id
 	if j.file == nil {
 		return nil
 	}

@@ -35,7 +35,7 @@ func (j *Job) Image(ctx context.Context, g Guest) (Result, error) {
 	in := &ec2.ImportImageInput{
 		DiskContainers: []types.ImageDiskContainer{{Format: &j.Format, UserBucket: &types.UserBucket{S3Bucket: &j.Bucket, S3Key: &j.Key}}},
 		ClientToken:    aws.String(account.Token(j.Owner, "import image "+j.Name)), RoleName: aws.String(cmp.Or(j.Role, DefaultRole)),
-		Architecture: optional(g.Architecture), Platform: optional(g.Platform), LicenseType: optional(g.License), Description: optional(j.Description),
+		Architecture: account.Optional(g.Architecture), Platform: account.Optional(g.Platform), LicenseType: account.Optional(g.License), Description: account.Optional(j.Description),
 		BootMode:          types.BootModeValues(g.BootMode),
 		TagSpecifications: []types.TagSpecification{account.Specification(types.ResourceTypeImportImageTask, j.tags())},
 	}
@@ -59,7 +59,7 @@ func (j *Job) Snapshot(ctx context.Context) (Result, error) {
 	in := &ec2.ImportSnapshotInput{
 		DiskContainer: &types.SnapshotDiskContainer{Format: &j.Format, UserBucket: &types.UserBucket{S3Bucket: &j.Bucket, S3Key: &j.Key}},
 		ClientToken:   aws.String(account.Token(j.Owner, "import snapshot "+j.Name)), RoleName: aws.String(cmp.Or(j.Role, DefaultRole)),
-		Description:       optional(j.Description),
+		Description:       account.Optional(j.Description),
 		TagSpecifications: []types.TagSpecification{account.Specification(types.ResourceTypeImportSnapshotTask, j.tags())},
 	}
 	var task string
@@ -253,19 +253,11 @@ func (j *Job) cancel(ctx context.Context, t task, find func(context.Context, *st
 // drop removes what a task made.
 func (j *Job) drop(ctx context.Context, r Result) error {
 	if r.Image != "" {
-		if _, err := j.Region.EC2.DeregisterImage(ctx, &ec2.DeregisterImageInput{ImageId: &r.Image}); err != nil && !account.IsNotFound(err) {
+		if _, err := j.Region.Deregister(ctx, r.Image); err != nil {
 			return err
 		}
 	}
-	for _, id := range r.Snapshots {
-		if err := j.Region.Poll.Settle(ctx, account.IsInUse, func(ctx context.Context) error {
-			_, err := j.Region.EC2.DeleteSnapshot(ctx, &ec2.DeleteSnapshotInput{SnapshotId: &id})
-			return err
-		}); err != nil && !account.IsNotFound(err) {
-			return err
-		}
-	}
-	return nil
+	return j.Region.DeleteUnused(ctx, r.Snapshots)
 }
 
 // cleanObject aborts uploads to the job's key and deletes the object.
@@ -294,12 +286,4 @@ func (j *Job) DeleteObject(ctx context.Context) error {
 		return fmt.Errorf("delete s3://%s/%s: %w", j.Bucket, j.Key, err)
 	}
 	return nil
-}
-
-// optional is a parameter that is left out when it is empty.
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
 }
