@@ -14,7 +14,7 @@ import (
 // Seal takes the secrets and private values out of a plan: it returns the plan's JSON with every occurrence of one
 // replaced by a marker, and the secrets, which belong somewhere safer. [Unseal] puts them back.
 func Seal(p *Plan) (public []byte, secrets []string, err error) {
-	secrets = sealable(slices.Concat(p.Secrets, p.Private))
+	secrets = p.sealed()
 	data, err := json.Marshal(p)
 	if err != nil {
 		return nil, nil, err
@@ -25,7 +25,7 @@ func Seal(p *Plan) (public []byte, secrets []string, err error) {
 
 // Unseal makes the plan again that Seal was given.
 func Unseal(public []byte, secrets []string) (*Plan, error) {
-	data, err := unseal(public, secrets)
+	data, err := UnsealData(public, secrets)
 	if err != nil {
 		return nil, err
 	}
@@ -39,12 +39,8 @@ func Unseal(public []byte, secrets []string) (*Plan, error) {
 // SealData hides the plan's secrets in other JSON that is written down, such as the data of a row of the ledger, as Seal does in
 // the plan. [UnsealData] puts them back, with the secrets that Seal returned.
 func (p *Plan) SealData(data []byte) ([]byte, error) {
-	secrets := sealable(slices.Concat(p.Secrets, p.Private))
-	return mapStrings(data, sealer(secrets).Replace)
+	return mapStrings(data, sealer(p.sealed()).Replace)
 }
-
-// UnsealData makes the data again that SealData was given.
-func UnsealData(data []byte, secrets []string) ([]byte, error) { return unseal(data, secrets) }
 
 func sealer(secrets []string) *strings.Replacer {
 	replace := make([]string, 0, 2*len(secrets))
@@ -54,8 +50,8 @@ func sealer(secrets []string) *strings.Replacer {
 	return strings.NewReplacer(replace...)
 }
 
-// unseal puts secrets in the place of their markers.
-func unseal(data []byte, secrets []string) ([]byte, error) {
+// UnsealData makes the data again that SealData was given: it puts secrets in the place of their markers.
+func UnsealData(data []byte, secrets []string) ([]byte, error) {
 	var missing error
 	open, err := mapStrings(data, func(s string) string {
 		return markers.ReplaceAllStringFunc(s, func(m string) string {
@@ -77,6 +73,9 @@ func unseal(data []byte, secrets []string) ([]byte, error) {
 func marker(i int) string { return fmt.Sprintf("\ue000secret:%d\ue001", i) }
 
 var markers = regexp.MustCompile("\ue000secret:([0-9]+)\ue001")
+
+// sealed are the values that are taken out of what is written down of a plan.
+func (p *Plan) sealed() []string { return sealable(slices.Concat(p.Secrets, p.Private)) }
 
 // sealable drops what is empty and puts longer secrets first, so that one that contains another is replaced whole.
 func sealable(secrets []string) []string {

@@ -43,12 +43,10 @@ func (t *Set) intendImage(ctx context.Context, s *build.Session) error {
 	if _, ok := s.Driver.(hypervisor.Imager); !ok || !s.Plan.Machine.Remote {
 		return nil
 	}
-	row, err := machineRow(s, build.KindImage, t.spec(s))
+	spec := t.spec(s)
+	row, err := intend(ctx, s, build.KindImage, spec.Name, handleOf(s, spec))
 	if err != nil {
 		return err
-	}
-	if err := s.Ledger.Intend(ctx, row); err != nil {
-		return build.OurFault(fmt.Errorf("write the ledger: %w", err))
 	}
 	s.HandOver(row)
 	return nil
@@ -64,7 +62,9 @@ func exportDir(s *build.Session) (string, error) {
 	if err == nil {
 		err = os.MkdirAll(dir, 0o755)
 	}
-	s.Log.Say("Exporting the disks...")
+	if err == nil {
+		s.Log.Say("Exporting the disks...")
+	}
 	return dir, err
 }
 

@@ -2,7 +2,6 @@ package steps
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 
@@ -20,12 +19,9 @@ func (t *Set) importImage(ctx context.Context, s *build.Session, driver, what st
 	}
 	name := fmt.Sprintf("boxkiln-%s-%d-%s", s.Build, s.Attempt, what)
 	r.ImportHandle = hypervisor.ImportHandle{Driver: driver, Name: name, Tag: s.Tag, Args: r.Args}
-	row, err := importRow(s, r.ImportHandle)
+	row, err := intend(ctx, s, build.KindImport, name, r.ImportHandle)
 	if err != nil {
 		return hypervisor.Artifact{}, err
-	}
-	if err := s.Ledger.Intend(ctx, row); err != nil {
-		return hypervisor.Artifact{}, build.OurFault(fmt.Errorf("write the ledger: %w", err))
 	}
 	out := s.Log.Writer()
 	defer out.Close()
@@ -35,16 +31,6 @@ func (t *Set) importImage(ctx context.Context, s *build.Session, driver, what st
 		s.HandOver(row)
 	}
 	return a, err
-}
-
-// importRow is the ledger's row of an import, with the plan's secrets sealed.
-func importRow(s *build.Session, h hypervisor.ImportHandle) (build.Resource, error) {
-	row := s.Resource(build.KindImport, h.Name)
-	data, err := json.Marshal(h)
-	if err == nil {
-		row.Data, err = s.Plan.SealData(data)
-	}
-	return row, err
 }
 
 // importsImage tells whether a post-processor of a plan has a driver make an image of the machine's disks.

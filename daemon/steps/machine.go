@@ -17,12 +17,9 @@ type maker func(ctx context.Context, spec hypervisor.Spec) (hypervisor.Machine, 
 // makeMachine has make make the machine, after the ledger knows of it, starts it and has it watched.
 func (t *Set) makeMachine(ctx context.Context, s *build.Session, make maker) (*watch, error) {
 	spec := t.spec(s)
-	row, err := machineRow(s, build.KindMachine, spec)
+	row, err := intend(ctx, s, build.KindMachine, spec.Name, handleOf(s, spec))
 	if err != nil {
 		return nil, err
-	}
-	if err := s.Ledger.Intend(ctx, row); err != nil {
-		return nil, build.OurFault(fmt.Errorf("write the ledger: %w", err))
 	}
 	machine, err := make(ctx, spec)
 	if errors.Is(err, hypervisor.ErrUnreachable) { // nothing was made, and the reaper could not ask either
@@ -35,14 +32,20 @@ func (t *Set) makeMachine(ctx context.Context, s *build.Session, make maker) (*w
 	return startMachine(ctx, s)
 }
 
-// machineRow makes a row of the ledger for a machine, or what comes of it. How its driver is reached may be secret.
-func machineRow(s *build.Session, kind build.ResourceKind, spec hypervisor.Spec) (build.Resource, error) {
-	row := s.Resource(kind, spec.Name)
-	data, err := json.Marshal(handleOf(s, spec))
+// intend writes a row of the ledger, before what it tells of is made. How a driver is reached may be secret, so handle is sealed.
+func intend(ctx context.Context, s *build.Session, kind build.ResourceKind, name string, handle any) (build.Resource, error) {
+	row := s.Resource(kind, name)
+	data, err := json.Marshal(handle)
 	if err == nil {
 		row.Data, err = s.Plan.SealData(data)
 	}
-	return row, err
+	if err != nil {
+		return row, err
+	}
+	if err := s.Ledger.Intend(ctx, row); err != nil {
+		return row, build.OurFault(fmt.Errorf("write the ledger: %w", err))
+	}
+	return row, nil
 }
 
 // handleOf is the handle of a machine that may not exist yet.

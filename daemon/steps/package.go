@@ -70,10 +70,8 @@ func (t *Set) makePackages(ctx context.Context, s *build.Session) error {
 			r.Args, r.Title = s.Plan.Imports[p], imageTitle(s)
 			return t.importImage(ctx, s, t.Parts.Imports[p].Driver, string(p), r)
 		}}
-	if s.Packaging.Guest != nil {
-		if err := json.Unmarshal(s.Packaging.Guest, &options.Guest); err != nil {
-			return err
-		}
+	if options.Guest, err = pack.ParseKnown(s.Packaging.Guest); err != nil {
+		return err
 	}
 	s.Log.Say("Packaging for %s...", joined(list))
 	made, warnings, err := pack.Packages(ctx, s.Made, list, dir, options)
