@@ -9,8 +9,6 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"path/filepath"
 
 	"github.com/boxkiln/boxkiln/test/bench/figures"
@@ -30,15 +28,7 @@ type bench struct {
 	report  figures.Report
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		stop()
-		os.Exit(1)
-	}
-}
+func main() { figures.Main(run) }
 
 func run(ctx context.Context) error {
 	program := flag.String("boxkiln", "bin/boxkiln", "program to measure")

@@ -2,10 +2,24 @@
 package figures
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"slices"
 )
+
+// Main runs a benchmark until it ends or is interrupted, and ends the process.
+func Main(run func(ctx context.Context) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
 
 // Report prints figures beside what is asked of them, and remembers whether all were reached.
 type Report struct{ missed int }
