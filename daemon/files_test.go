@@ -210,6 +210,30 @@ func TestDirectOutputsNeedTheLedger(t *testing.T) {
 	}
 }
 
+// TestImagesGoWithFiles: a build whose files cannot be handed over has failed, so its images stay in the ledger and are removed.
+func TestImagesGoWithFiles(t *testing.T) {
+	t.Parallel()
+	files, images := &rows{}, &rows{}
+	out := newDirect(t.TempDir(), files)
+	if _, err := out.Place("x"); err != nil {
+		t.Fatal(err)
+	}
+	s := &build.Session{Build: "b", Ledger: images}
+	row := s.Resource(build.KindImage, "machine")
+	if err := images.Intend(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	s.HandOver(row)
+	files.fail = errors.New("disk full")
+	if err := handOver(out).Do(t.Context(), s); !errors.Is(err, files.fail) || len(images.held) != 1 {
+		t.Errorf("handed over: %v; the ledger holds the images %v", err, images.held)
+	}
+	files.fail = nil
+	if err := handOver(out).Do(t.Context(), s); err != nil || len(images.held) != 0 {
+		t.Errorf("handed over: %v; the ledger holds the images %v", err, images.held)
+	}
+}
+
 func write(t *testing.T, w io.WriteCloser, err error, text string) {
 	t.Helper()
 	if err != nil {

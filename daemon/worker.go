@@ -88,10 +88,14 @@ func (b *Builds) reap(ctx context.Context, id build.ID) {
 }
 
 // handOver is the last step of every build: from then on its outputs are the user's. It is a step because what the ledger
-// still holds after the last one is removed.
+// still holds after the last one is removed. Images are handed over after files: when those cannot be, the build has failed, and
+// its images go too.
 func handOver(out outputs) build.Step {
 	return build.Step{Name: "hand-over", Do: func(ctx context.Context, s *build.Session) error {
-		err := out.handOver(ctx)
+		if err := out.handOver(ctx); err != nil {
+			return build.OurFault(err)
+		}
+		var err error
 		for _, row := range s.HandedOver() {
 			err = errors.Join(err, s.Ledger.Release(ctx, row))
 		}
