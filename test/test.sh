@@ -39,7 +39,7 @@ unformatted=$(gofmt -l $(git ls-files '*.go'))
 }
 go vet ./... || failed=1
 
-# Packages that boot machines run alone, so that they do not starve each other.
+# Packages that boot machines, or start hundreds of processes, run after all others.
 everywhere='^TestEverywhere$'
 guests='/(hypervisor/(aws|libvirt|virtualbox|vmware)|test/(e2e|sim/[a-z]+|ec2sim/[a-z]+))$'
 stage "quick tests, with the race detector"
